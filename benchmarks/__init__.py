@@ -1,0 +1,1 @@
+"""One module per figure of the targets; `python -m benchmarks [ID...]` prints one table."""

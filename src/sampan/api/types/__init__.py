@@ -1,0 +1,1 @@
+"""Generated Structs, one module per group-version."""

@@ -1,0 +1,194 @@
+"""Links, addresses, neighbours and routes of one network namespace (rtnetlink, rtnetlink(7)).
+
+Every function takes the Netlink socket of the namespace it changes. IPv4; addresses are text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+import struct
+from typing import Final, Literal, NamedTuple
+
+from sampan.host.netlink import CREATE, DUMP, EXCLUSIVE, REPLACE, Netlink, attribute, attributes, nested
+
+_NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
+_NEWADDR = 20
+_NEWROUTE, _DELROUTE, _GETROUTE = 24, 25, 26
+_NEWNEIGH = 28
+
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 1, 3, 4, 10, 18, 28
+_INFO_KIND, _INFO_DATA, _INFO_SLAVE_KIND, _INFO_SLAVE_DATA = 1, 2, 4, 5
+_VETH_PEER: Final = 1
+_BRIDGE_PORT_ISOLATED: Final = 33
+_IFA_ADDRESS, _IFA_LOCAL = 1, 2
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_PREFSRC = 1, 4, 5, 6, 7
+_NDA_DST, _NDA_LLADDR = 1, 2
+_PERMANENT: Final = 0x80
+_UP: Final = 1
+
+_LINK = struct.Struct("=BBHiII")
+_ADDRESS = struct.Struct("=BBBBi")
+_ROUTE = struct.Struct("=BBBBBBBBI")
+_NEIGHBOUR = struct.Struct("=BBHiHBB")
+_MAIN: Final = 254
+_STATIC: Final = 4
+_SCOPES = {"global": 0, "link": 253, "host": 254}
+_UNICAST, _BLACKHOLE = 1, 6
+
+Scope = Literal["global", "link", "host"]
+
+
+class Link(NamedTuple):
+    index: int
+    name: str
+    mtu: int
+    master: int
+
+
+class Route(NamedTuple):
+    """`gateway` and `link` (an index) are empty when the route has none; `blackhole` swallows."""
+
+    destination: str
+    link: int
+    gateway: str
+    blackhole: bool
+
+
+def _u32(value: int) -> bytes:
+    return struct.pack("=I", value)
+
+
+def _name(name: str) -> bytes:
+    return attribute(_IFLA_IFNAME, name.encode() + b"\0")
+
+
+def _mac(address: str) -> bytes:
+    return bytes.fromhex(address.replace(":", ""))
+
+
+def links(netlink: Netlink) -> list[Link]:
+    return [_as_link(body) for body in netlink.query(_GETLINK, DUMP, _LINK.pack(0, 0, 0, 0, 0, 0))]
+
+
+def link(netlink: Netlink, name: str) -> Link | None:
+    try:
+        (body,) = netlink.query(_GETLINK, 0, _LINK.pack(0, 0, 0, 0, 0, 0) + _name(name))
+    except OSError as error:
+        if error.errno == errno.ENODEV:
+            return None
+        raise
+    return _as_link(body)
+
+
+def _as_link(body: bytes) -> Link:
+    index = _LINK.unpack_from(body)[3]
+    found = attributes(body[_LINK.size :])
+    mtu, master = (struct.unpack("=I", found.get(kind, bytes(4)))[0] for kind in (_IFLA_MTU, _IFLA_MASTER))
+    return Link(index, found[_IFLA_IFNAME].rstrip(b"\0").decode(), mtu, master)
+
+
+def create_bridge(netlink: Netlink, name: str, mac: str, mtu: int) -> None:
+    """Create it, up; raises FileExistsError."""
+    kind = nested(_IFLA_LINKINFO, attribute(_INFO_KIND, b"bridge"))
+    body = _LINK.pack(0, 0, 0, 0, _UP, _UP) + _name(name) + attribute(_IFLA_ADDRESS, _mac(mac))
+    netlink.request(_NEWLINK, CREATE | EXCLUSIVE, body + attribute(_IFLA_MTU, _u32(mtu)) + kind)
+
+
+def create_veth(
+    netlink: Netlink, name: str, bridge: int, mtu: int, *, peer: str, peer_mac: str, peer_namespace: int
+) -> None:
+    """A pair: `name` on the bridge and up, `peer` in the namespace behind the descriptor, still down."""
+    other = (
+        _LINK.pack(0, 0, 0, 0, 0, 0)
+        + _name(peer)
+        + attribute(_IFLA_MTU, _u32(mtu))
+        + attribute(_IFLA_ADDRESS, _mac(peer_mac))
+        + attribute(_IFLA_NET_NS_FD, _u32(peer_namespace))
+    )
+    info = nested(_IFLA_LINKINFO, attribute(_INFO_KIND, b"veth"), nested(_INFO_DATA, nested(_VETH_PEER, other)))
+    body = _LINK.pack(0, 0, 0, 0, _UP, _UP) + _name(name) + attribute(_IFLA_MTU, _u32(mtu))
+    netlink.request(_NEWLINK, CREATE | EXCLUSIVE, body + attribute(_IFLA_MASTER, _u32(bridge)) + info)
+
+
+def isolate_port(netlink: Netlink, name: str) -> None:
+    """A bridge port that reaches the bridge itself only, not other isolated ports."""
+    info = nested(
+        _IFLA_LINKINFO,
+        attribute(_INFO_SLAVE_KIND, b"bridge"),
+        nested(_INFO_SLAVE_DATA, attribute(_BRIDGE_PORT_ISOLATED, b"\1")),
+    )
+    netlink.request(_NEWLINK, 0, _LINK.pack(0, 0, 0, 0, 0, 0) + _name(name) + info)
+
+
+def set_up(netlink: Netlink, name: str) -> None:
+    netlink.request(_NEWLINK, 0, _LINK.pack(0, 0, 0, 0, _UP, _UP) + _name(name))
+
+
+def delete_link(netlink: Netlink, name: str) -> None:
+    """Idempotent."""
+    try:
+        netlink.request(_DELLINK, 0, _LINK.pack(0, 0, 0, 0, 0, 0) + _name(name))
+    except OSError as error:
+        if error.errno != errno.ENODEV:
+            raise
+
+
+def add_address(netlink: Netlink, index: int, address: str, length: int, scope: Scope = "global") -> None:
+    """Idempotent."""
+    packed = socket.inet_aton(address)
+    body = _ADDRESS.pack(socket.AF_INET, length, 0, _SCOPES[scope], index)
+    body += attribute(_IFA_LOCAL, packed) + attribute(_IFA_ADDRESS, packed)
+    with contextlib.suppress(FileExistsError):
+        netlink.request(_NEWADDR, CREATE | EXCLUSIVE, body)
+
+
+def add_neighbour(netlink: Netlink, index: int, address: str, mac: str) -> None:
+    """A permanent entry: nobody has to ask who has the address."""
+    body = _NEIGHBOUR.pack(socket.AF_INET, 0, 0, index, _PERMANENT, 0, 0)
+    body += attribute(_NDA_DST, socket.inet_aton(address)) + attribute(_NDA_LLADDR, _mac(mac))
+    netlink.request(_NEWNEIGH, CREATE | REPLACE, body)
+
+
+def add_route(
+    netlink: Netlink, destination: str, *, index: int = 0, gateway: str = "", source: str = "", metric: int = 0
+) -> None:
+    """`destination` as 10.0.0.0/8. Idempotent; without link and gateway it is a blackhole."""
+    address, _, length = destination.partition("/")
+    kind = _UNICAST if index or gateway else _BLACKHOLE
+    scope = _SCOPES["link" if index and not gateway else "global"]
+    body = _ROUTE.pack(socket.AF_INET, int(length), 0, 0, _MAIN, _STATIC, scope, kind, 0)
+    body += attribute(_RTA_DST, socket.inet_aton(address)) if int(length) else b""
+    body += attribute(_RTA_OIF, _u32(index)) if index else b""
+    body += attribute(_RTA_GATEWAY, socket.inet_aton(gateway)) if gateway else b""
+    body += attribute(_RTA_PREFSRC, socket.inet_aton(source)) if source else b""
+    body += attribute(_RTA_PRIORITY, _u32(metric)) if metric else b""
+    netlink.request(_NEWROUTE, CREATE | REPLACE, body)
+
+
+def delete_blackhole(netlink: Netlink, destination: str, metric: int) -> None:
+    """Idempotent."""
+    address, _, length = destination.partition("/")
+    body = _ROUTE.pack(socket.AF_INET, int(length), 0, 0, _MAIN, _STATIC, 0, _BLACKHOLE, 0)
+    body += attribute(_RTA_DST, socket.inet_aton(address)) + attribute(_RTA_PRIORITY, _u32(metric))
+    try:
+        netlink.request(_DELROUTE, 0, body)
+    except OSError as error:
+        if error.errno != errno.ESRCH:
+            raise
+
+
+def routes(netlink: Netlink) -> list[Route]:
+    """The main table."""
+    found: list[Route] = []
+    for body in netlink.query(_GETROUTE, DUMP, _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)):
+        _, length, _, _, table, _, _, kind, _ = _ROUTE.unpack_from(body)
+        if table != _MAIN:
+            continue
+        values = attributes(body[_ROUTE.size :])
+        address = socket.inet_ntoa(values.get(_RTA_DST, bytes(4)))
+        index = struct.unpack("=I", values.get(_RTA_OIF, bytes(4)))[0]
+        gateway = socket.inet_ntoa(values[_RTA_GATEWAY]) if _RTA_GATEWAY in values else ""
+        found.append(Route(f"{address}/{length}", index, gateway, kind == _BLACKHOLE))
+    return found

@@ -1,0 +1,133 @@
+"""After a start of ours: adopt what runs, and remove what a crash or a reboot left behind."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+
+from sampan.host import bundle, cgroups, mounts, processes, sandbox, state
+from sampan.host.engine import Engine
+from sampan.host.lifecycle import Lifecycle
+from sampan.host.sandboxes import Sandboxes
+from sampan.host.state import ContainerRecord, SandboxRecord
+
+
+async def adopt(sandboxes: Sandboxes, lifecycle: Lifecycle) -> None:
+    """Read the records, watch what runs, note what ended while nobody looked, and remove the rest."""
+    engine = lifecycle.engine
+    for name in state.directories(engine.layout.sandbox_records):
+        path = f"{engine.layout.sandbox_records}/{name}"
+        record = state.read(path, SandboxRecord)
+        if record is not None and name.endswith(".json"):
+            sandboxes.records[record.sandbox.id] = _checked(engine, record)
+    for id in state.directories(engine.layout.container_data):
+        found = state.read(engine.layout.container_record(id), ContainerRecord)
+        if found is not None and found.container.sandbox_id in sandboxes.records:
+            lifecycle.records[id] = found
+    for id in list(lifecycle.records):
+        await _adopt_container(lifecycle, id)
+    await remove_leftovers(sandboxes, lifecycle)
+    for id, record in list(sandboxes.records.items()):
+        if not record.sandbox.ready and not record.stopped:
+            await sandboxes.stop(id)
+
+
+def _checked(engine: Engine, record: SandboxRecord) -> SandboxRecord:
+    """A sandbox is ready while its namespaces are pinned and its init lives; a reboot ends both."""
+    id, config = record.sandbox.id, record.sandbox.config
+    held = set(mounts.below(engine.layout.run))
+    pinned = all(path in held for path in sandbox.pinned(engine.layout, id, config).values())
+    alive = not record.init_pid or processes.start_time(record.init_pid) == record.init_started
+    ready = record.sandbox.ready and pinned and alive and not record.stopped
+    return replace(record, sandbox=replace(record.sandbox, ready=ready))
+
+
+async def _adopt_container(lifecycle: Lifecycle, id: str) -> None:
+    record = lifecycle.records[id]
+    container = record.container
+    if container.state == "running":
+        lifecycle.watch(id)
+    elif container.state == "created" and container.pid:
+        await _half_started(lifecycle, record)
+
+
+async def _half_started(lifecycle: Lifecycle, record: ContainerRecord) -> None:
+    """We died between making and releasing it, or just after: running if it was released, else it failed to start."""
+    id, engine = record.container.id, lifecycle.engine
+    if os.path.exists(engine.program.fifo(id)):
+        await lifecycle.failed(id, RuntimeError("the node's process ended while it started the container"))
+        return
+    lifecycle.save(state.changed(record, state="running", started_at=time.time()))
+    lifecycle.watch(id)
+
+
+async def remove_leftovers(sandboxes: Sandboxes, lifecycle: Lifecycle) -> None:
+    """Remove containers and sandboxes on disk, in the kernel and among processes that no record knows."""
+    engine = lifecycle.engine
+    layout = engine.layout
+    known = lifecycle.records
+    for directory in (layout.container_data, layout.container_runs):
+        for id in state.directories(directory):
+            if id not in known:
+                await _kill_monitored(engine, id)
+                await engine.call(lambda id=id: bundle.discard(layout, id))  # type: ignore[misc]
+    for name in (*state.directories(layout.netns), *state.directories(layout.sandbox_runs)):
+        if name not in sandboxes.records:
+            await sandboxes.network.detach(name)
+            await engine.call(lambda name=name: sandbox.unmake(layout, engine.hierarchies, name, None))  # type: ignore[misc]
+    for id in state.directories(layout.oci):
+        if id not in known and id not in sandboxes.records:
+            bundle.delete(f"{layout.oci}/{id}")
+    for id in state.directories(layout.exits):
+        if id not in known:
+            bundle.delete(f"{layout.exits}/{id}")
+    await _clear_cgroups(sandboxes, lifecycle)
+
+
+async def _kill_monitored(engine: Engine, id: str) -> None:
+    """End a container that was made but never noted: its process, and with it its monitor."""
+    directory = engine.layout.bundle(id)
+    for name in ("pid", "monitor.pid"):
+        pid = processes.read_pid(f"{directory}/{name}")
+        if pid and _mentions(pid, id):
+            started = processes.start_time(pid)
+            processes.signal_process(pid, started, 9)
+            await processes.ended(pid, started)
+
+
+def _mentions(pid: int, id: str) -> bool:
+    """Whether a process is of this container: its cgroup or its command line has the ID; pids are used again."""
+    for file in ("cgroup", "cmdline"):
+        try:
+            with open(f"/proc/{pid}/{file}", "rb") as stream:
+                if id.encode() in stream.read():
+                    return True
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return False
+
+
+async def _clear_cgroups(sandboxes: Sandboxes, lifecycle: Lifecycle) -> None:
+    """Kill and remove cgroups below ours that belong to no record."""
+    kept = {record.cgroup for record in lifecycle.records.values()}
+    layout = lifecycle.engine.layout
+    for id, record in sandboxes.records.items():
+        kept |= {layout.cgroup(record.sandbox.config.cgroup), layout.cgroup(record.sandbox.config.cgroup, id)}
+    ancestors = {parent for path in kept for parent in _parents(path)}
+    for path in await lifecycle.engine.call(lambda: cgroups.tree(lifecycle.engine.hierarchies, layout.instance)):
+        if path not in kept and path not in ancestors and not any(path.startswith(each + "/") for each in kept):
+            await lifecycle.clear_cgroup(path)
+
+
+def _parents(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:length]) for length in range(1, len(parts))]
+
+
+def remove_instance(engine: Engine) -> None:
+    """Remove what is left when no sandbox is: cgroups, mounts, directories."""
+    cgroups.remove(engine.hierarchies, engine.layout.instance)
+    mounts.unmount_below(engine.layout.run)
+    for path in engine.layout.everything():
+        bundle.delete(path)

@@ -1,0 +1,170 @@
+"""One registry, one repository: requests of the OCI distribution specification 1.1 with authentication.
+
+Bearer tokens by the challenge of the registry (the token protocol of the distribution project), basic
+authentication, redirects to storage elsewhere without our credentials.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Sequence
+from urllib.parse import quote, urlencode, urljoin, urlsplit
+
+import msgspec
+
+from sampan.http.types import Request, Response, Transport
+
+Connect = Callable[[str], Transport]
+"""A transport to `https://host:port` or `http://host:port`; it is closed by who asked."""
+
+_REDIRECTS = 5
+_ERROR_LIMIT = 64 << 10
+_PARAMETER = re.compile(r'(\w+)="([^"]*)"')
+
+
+class RegistryError(Exception):
+    """The registry refused; `status` is HTTP's."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class _Error(msgspec.Struct):
+    code: str = ""
+    message: str = ""
+
+
+class _Errors(msgspec.Struct):
+    errors: tuple[_Error, ...] = ()
+    details: str = ""
+
+
+class _Token(msgspec.Struct):
+    token: str = ""
+    access_token: str = ""
+
+
+class RegistryClient:
+    """`base` is the registry's URL. `credentials` are tried in turn, after an anonymous request."""
+
+    def __init__(self, base: str, repository: str, connect: Connect, credentials: Sequence[tuple[str, str]]) -> None:
+        self.base = base
+        self.repository = repository
+        self._connect = connect
+        self._transports: dict[str, Transport] = {}
+        self._credentials = list(credentials)
+        self._authorization = ""
+
+    async def close(self) -> None:
+        for transport in self._transports.values():
+            await transport.close()
+
+    async def get(self, path: str, headers: dict[str, str]) -> Response:
+        """GET below the repository; the body is not read. Raises RegistryError for 400 and more."""
+        url = f"{self.base}/v2/{quote(self.repository)}/{path}"
+        response = await self._request(url, headers)
+        for credentials in (None, *self._credentials):
+            if response.status not in (401, 403):
+                break
+            challenge = response.header("www-authenticate")
+            await discard(response)
+            if not await self._authorize(challenge, credentials):
+                continue
+            response = await self._request(url, headers)
+        if response.status >= 400:
+            raise RegistryError(response.status, await _message(response))
+        return response
+
+    async def _request(self, url: str, headers: dict[str, str]) -> Response:
+        """GET an absolute URL and follow redirects; authorization goes to the registry only."""
+        for _ in range(_REDIRECTS):
+            parts = urlsplit(url)
+            origin = f"{parts.scheme}://{parts.netloc}"
+            sent = {"host": parts.netloc, **headers}
+            if self._authorization and origin == self.base:
+                sent["authorization"] = self._authorization
+            target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+            response = await self._transport(origin).send(Request("GET", target, sent))
+            if response.status not in (301, 302, 303, 307, 308):
+                return response
+            location = response.header("location")
+            await discard(response)
+            following = urljoin(url, location)
+            if not following.startswith(("https://", "http://")) or (
+                parts.scheme == "https" and not following.startswith("https://")
+            ):
+                raise RegistryError(response.status, f"redirect to {following!r} refused")
+            url = following
+        raise RegistryError(310, f"more than {_REDIRECTS} redirects")
+
+    def _transport(self, origin: str) -> Transport:
+        if origin not in self._transports:
+            self._transports[origin] = self._connect(origin)
+        return self._transports[origin]
+
+    async def _authorize(self, challenge: str, credentials: tuple[str, str] | None) -> bool:
+        """Take up a challenge; False when these credentials do not help with it."""
+        scheme, _, rest = challenge.partition(" ")
+        if scheme.lower() == "basic":
+            self._authorization = basic(*credentials) if credentials else ""
+            return credentials is not None
+        if scheme.lower() != "bearer":
+            return False
+        parameters = dict(_PARAMETER.findall(rest))
+        token = await self._token(parameters, credentials)
+        self._authorization = f"Bearer {token}" if token else ""
+        return bool(token)
+
+    async def _token(self, parameters: dict[str, str], credentials: tuple[str, str] | None) -> str:
+        realm = urljoin(self.base, parameters.get("realm", ""))
+        query = {"scope": parameters.get("scope") or f"repository:{self.repository}:pull"}
+        if service := parameters.get("service"):
+            query["service"] = service
+        parts = urlsplit(realm)
+        joined = "&".join(part for part in (parts.query, urlencode(query)) if part)
+        headers = {"host": parts.netloc}
+        if credentials:
+            headers["authorization"] = basic(*credentials)
+        transport = self._transport(f"{parts.scheme}://{parts.netloc}")
+        response = await transport.send(Request("GET", f"{parts.path or '/'}?{joined}", headers))
+        body = await read(response, _ERROR_LIMIT)
+        if response.status != 200:
+            return ""
+        try:
+            found = msgspec.json.decode(body, type=_Token)
+        except msgspec.DecodeError:
+            return ""
+        return found.token or found.access_token
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+async def read(response: Response, limit: int) -> bytes:
+    """The body; raises RegistryError when it is larger than `limit` bytes."""
+    if isinstance(response.body, bytes):
+        return response.body
+    found = bytearray()
+    async for chunk in response.body:
+        found += chunk
+        if len(found) > limit:
+            raise RegistryError(response.status, f"response is larger than {limit} bytes")
+    return bytes(found)
+
+
+async def discard(response: Response) -> None:
+    await read(response, _ERROR_LIMIT)
+
+
+async def _message(response: Response) -> str:
+    """The registry's own words, or the status."""
+    body = await read(response, _ERROR_LIMIT)
+    try:
+        errors = msgspec.json.decode(body, type=_Errors).errors
+    except msgspec.DecodeError:
+        errors = ()
+    words = "; ".join(": ".join(part for part in (each.code.lower(), each.message) if part) for each in errors)
+    return words or f"unexpected status {response.status}"

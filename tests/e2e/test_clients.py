@@ -1,0 +1,51 @@
+"""The PyPI clients against a real cluster: what needs a real container, exec above all."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.machine import Machine
+from tests.e2e.manifests import pod
+
+pytestmark = [pytest.mark.e2e]
+WAITS = ["/bin/sh", "-c", "trap 'exit 0' TERM; while true; do sleep 1 & wait $!; done"]
+
+
+@pytest.fixture
+def shell(machine: Machine, namespace: str) -> str:
+    machine.apply(pod("shell", command=WAITS), namespace=namespace)
+    machine.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/shell", "--timeout=60s")
+    return namespace
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_kubernetes_client_execs(machine: Machine, shell: str) -> None:
+    import kubernetes
+    from kubernetes.stream import stream
+
+    api = kubernetes.client.CoreV1Api(
+        kubernetes.config.new_client_from_config(config_file=machine.environ["KUBECONFIG"])
+    )
+    out = stream(
+        api.connect_get_namespaced_pod_exec,
+        "shell",
+        shell,
+        command=["sh", "-c", "echo out; echo err >&2; exit 3"],
+        stdout=True,
+        stderr=True,
+        stdin=False,
+        tty=False,
+        _preload_content=False,
+    )
+    out.run_forever(timeout=30)
+    assert (out.read_stdout(), out.read_stderr(), out.returncode) == ("out\n", "err\n", 3)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_kr8s_execs(machine: Machine, shell: str) -> None:
+    import kr8s
+    from kr8s.objects import Pod
+
+    api = kr8s.api(kubeconfig=machine.environ["KUBECONFIG"])
+    done = Pod.get("shell", namespace=shell, api=api).exec(["echo", "here"])
+    assert done.stdout == b"here\n"

@@ -1,0 +1,191 @@
+"""What the node does over a pod's life: probes, restarts, hooks, updates of volumes, limits, deletion."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from tests.covers import covers
+from tests.e2e.machine import Machine, eventually
+from tests.e2e.manifests import pod
+
+pytestmark = [pytest.mark.e2e]
+WAITS = "trap 'exit 0' TERM; while true; do sleep 1 & wait $!; done"
+
+
+def status(machine: Machine, namespace: str, name: str) -> dict[str, object]:
+    statuses: list[dict[str, object]] = machine.get("-n", namespace, "pod", name)["status"].get("containerStatuses")
+    return statuses[0] if statuses else {"restartCount": 0, "ready": False, "state": {}}
+
+
+def reasons(machine: Machine, namespace: str, name: str) -> dict[str, str]:
+    events = machine.get("-n", namespace, "events", "--field-selector", f"involvedObject.name={name}")["items"]
+    return {event["reason"]: event["message"] for event in events}
+
+
+@covers(
+    '[sig-node] Probing container should be restarted with a exec "cat /tmp/health" liveness probe [Conformance] [NodeConformance]'
+)
+def test_a_failing_liveness_probe_restarts(machine: Machine, namespace: str) -> None:
+    script = f"echo ok > /tmp/health; (sleep 2; rm /tmp/health) & {WAITS}"
+    probe = {"exec": {"command": ["cat", "/tmp/health"]}, "periodSeconds": 1, "failureThreshold": 1}
+    machine.apply(
+        pod("sick", command=["/bin/sh", "-c", script], container={"livenessProbe": probe}), namespace=namespace
+    )
+    eventually(lambda: status(machine, namespace, "sick")["restartCount"], "a restart")
+    told = reasons(machine, namespace, "sick")
+    assert told["Unhealthy"].startswith("Liveness probe failed: cat: can't open '/tmp/health'")
+    assert told["Killing"] == "Container c failed liveness probe, will be restarted"
+
+
+@covers(
+    "[sig-node] Probing container with readiness probe that fails should never be ready and never restart [Conformance] [NodeConformance]"
+)
+def test_a_failing_readiness_probe_keeps_it_out(machine: Machine, namespace: str) -> None:
+    probe = {"httpGet": {"path": "/absent", "port": 8080}, "periodSeconds": 1}
+    machine.apply(pod("unready", container={"readinessProbe": probe}), namespace=namespace)
+    eventually(lambda: "Unhealthy" in reasons(machine, namespace, "unready"), "the probe's failure")
+    assert (
+        reasons(machine, namespace, "unready")["Unhealthy"]
+        == "Readiness probe failed: HTTP probe failed with statuscode: 404"
+    )
+    now = status(machine, namespace, "unready")
+    assert (now["ready"], now["restartCount"]) == (False, 0)
+
+
+def test_a_crashing_container_backs_off(machine: Machine, namespace: str) -> None:
+    machine.apply(pod("crasher", command=["/bin/sh", "-c", "echo out of luck; exit 1"]), namespace=namespace)
+
+    def waits() -> object:
+        state = status(machine, namespace, "crasher")["state"]
+        return state.get("waiting") if state.get("waiting", {}).get("reason") == "CrashLoopBackOff" else None  # type: ignore[attr-defined]
+
+    waiting = eventually(waits, "CrashLoopBackOff")
+    uid = machine.get("-n", namespace, "pod", "crasher")["metadata"]["uid"]
+    assert waiting["message"] == f"back-off 10s restarting failed container=c pod=crasher_{namespace}({uid})"
+    assert "CrashLoopBackOff" in machine.kubectl("-n", namespace, "get", "pod", "crasher").stdout
+    started = time.monotonic()
+    machine.kubectl("-n", namespace, "delete", "pod", "crasher", "--timeout=30s")
+    assert time.monotonic() - started < 30
+
+
+def test_an_image_that_does_not_exist_is_said_so(machine: Machine, namespace: str) -> None:
+    machine.apply(pod("absent", container={"image": "sampan.dev/absent:v9"}), namespace=namespace)
+    state = eventually(lambda: status(machine, namespace, "absent")["state"].get("waiting"), "a reason")  # type: ignore[attr-defined]
+    assert state["reason"] == "ErrImageNeverPull"
+    assert "sampan.dev/absent:v9" in state["message"]
+
+
+def test_a_missing_config_map_is_said_so_and_mended(machine: Machine, namespace: str) -> None:
+    env = [{"name": "X", "valueFrom": {"configMapKeyRef": {"name": "late", "key": "x"}}}]
+    machine.apply(pod("waits", command=["/bin/sh", "-c", WAITS], container={"env": env}), namespace=namespace)
+    state = eventually(
+        lambda: status(machine, namespace, "waits")["state"].get("waiting", {}).get("message"), "a reason"
+    )  # type: ignore[attr-defined]
+    assert state == 'configmap "late" not found'
+    machine.kubectl("-n", namespace, "create", "configmap", "late", "--from-literal=x=1")
+    machine.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/waits", "--timeout=60s")
+
+
+@covers("[sig-storage] ConfigMap updates should be reflected in volume [Conformance] [NodeConformance]")
+@covers("[sig-storage] Downward API volume should update labels on modification [Conformance] [NodeConformance]")
+def test_volumes_follow_their_sources(machine: Machine, namespace: str) -> None:
+    machine.kubectl("-n", namespace, "create", "configmap", "live", "--from-literal=x=before")
+    volumes = [
+        {"name": "v", "configMap": {"name": "live"}},
+        {"name": "d", "downwardAPI": {"items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}},
+    ]
+    mounts = [{"name": "v", "mountPath": "/v"}, {"name": "d", "mountPath": "/d"}]
+    reader = pod("reader", command=["/bin/sh", "-c", WAITS], container={"volumeMounts": mounts}, volumes=volumes)
+    machine.apply(reader, namespace=namespace)
+    machine.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/reader", "--timeout=60s")
+
+    def read(path: str) -> str:
+        return machine.kubectl("-n", namespace, "exec", "reader", "--", "cat", path).stdout
+
+    assert read("/v/x") == "before"
+    machine.kubectl("-n", namespace, "patch", "configmap", "live", "-p", '{"data": {"x": "after"}}')
+    eventually(lambda: read("/v/x") == "after", "the new content")
+    machine.kubectl("-n", namespace, "label", "pod", "reader", "extra=yes")
+    eventually(lambda: 'extra="yes"' in read("/d/labels"), "the new label")
+
+
+@covers("[sig-node] PreStop should call prestop when killing a pod [Conformance]")
+def test_the_pre_stop_hook_runs_before_the_end(machine: Machine, namespace: str) -> None:
+    machine.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "listener"},
+            "spec": {"selector": {"app": "listener"}, "ports": [{"port": 80, "targetPort": 8080}]},
+        },
+        pod("listener", command=["/bin/sh", "-c", "nc -l -p 8080; echo called; " + WAITS]),
+        namespace=namespace,
+    )
+    machine.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/listener", "--timeout=60s")
+    address = machine.get("-n", namespace, "pod", "listener")["status"]["podIP"]
+    hook = {"preStop": {"exec": {"command": ["sh", "-c", f"echo hook | nc -w 2 {address} 8080"]}}}
+    leaver = pod(
+        "leaver", command=["/bin/sh", "-c", WAITS], container={"lifecycle": hook}, terminationGracePeriodSeconds=20
+    )
+    machine.apply(leaver, namespace=namespace)
+    machine.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/leaver", "--timeout=60s")
+    machine.kubectl("-n", namespace, "delete", "pod", "leaver", "--timeout=30s")
+    eventually(
+        lambda: machine.kubectl("-n", namespace, "logs", "listener").stdout == "hook\ncalled\n", "the hook's call"
+    )
+
+
+@covers("[sig-node] Pods should be submitted and removed [Conformance] [NodeConformance]")
+def test_a_pod_that_ignores_sigterm_is_killed_after_its_grace(machine: Machine, namespace: str) -> None:
+    stubborn = pod(
+        "stubborn",
+        command=["/bin/sh", "-c", "trap '' TERM; while true; do sleep 1; done"],
+        terminationGracePeriodSeconds=2,
+    )
+    machine.apply(stubborn, namespace=namespace)
+    machine.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/stubborn", "--timeout=60s")
+    machine.kubectl("-n", namespace, "delete", "pod", "stubborn", "--wait=false")
+    going = machine.get("-n", namespace, "pod", "stubborn")
+    assert going["metadata"]["deletionGracePeriodSeconds"] == 2
+    machine.kubectl("-n", namespace, "wait", "--for=delete", "pod/stubborn", "--timeout=30s")
+
+
+@covers(
+    "[sig-node] Pods Extended Pods Set QOS Class should be set on Pods with matching resource requests and limits for memory and cpu [Conformance]"
+)
+def test_limits_reach_the_cgroup(machine: Machine, namespace: str) -> None:
+    amounts = {"cpu": "100m", "memory": "32Mi"}
+    limited = pod(
+        "limited", command=["/bin/sh", "-c", WAITS], container={"resources": {"requests": amounts, "limits": amounts}}
+    )
+    machine.apply(limited, namespace=namespace)
+    machine.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/limited", "--timeout=60s")
+    assert machine.get("-n", namespace, "pod", "limited")["status"]["qosClass"] == "Guaranteed"
+    read = "cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || cat /sys/fs/cgroup/memory.max"
+    told = machine.kubectl("-n", namespace, "exec", "limited", "--", "sh", "-c", read).stdout
+    assert int(told) == 32 << 20
+
+
+@covers(
+    "[sig-node] Ephemeral Containers will start an ephemeral container in an existing pod [Conformance] [NodeConformance]"
+)
+def test_an_ephemeral_container_joins_a_running_pod(machine: Machine, namespace: str) -> None:
+    machine.apply(pod("host", command=["/bin/sh", "-c", WAITS]), namespace=namespace)
+    machine.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/host", "--timeout=60s")
+    ephemeral = {
+        "name": "debug",
+        "image": "sampan.dev/hello:v1",
+        "imagePullPolicy": "Never",
+        "command": ["/bin/sh", "-c", "echo looked around"],
+    }
+    body = json.dumps({"spec": {"ephemeralContainers": [ephemeral]}})
+    machine.kubectl("-n", namespace, "patch", "pod", "host", "--subresource=ephemeralcontainers", "-p", body)
+    eventually(
+        lambda: (
+            machine.kubectl("-n", namespace, "logs", "host", "-c", "debug", check=False).stdout == "looked around\n"
+        ),
+        "the ephemeral container's log",
+    )

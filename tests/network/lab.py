@@ -1,0 +1,142 @@
+"""A host of our own to break: a fresh network namespace as the host, others as pods, sockets in any of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+from sampan.host import namespaces, syscalls
+from sampan.host.containers import PortMapping, SandboxConfig
+from sampan.network.pods import BridgeNetwork
+
+DEADLINE = 20.0
+_CLONE_NEWNET = 0x40000000
+_COUNTER = itertools.count(1)
+
+
+@contextlib.contextmanager
+def own_host() -> Iterator[None]:
+    """Move the calling thread into a fresh network namespace, with an uplink that leads nowhere."""
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    syscalls.unshare(_CLONE_NEWNET)
+    try:
+        batch = (
+            "link set lo up\nlink add uplink mtu 1400 type veth peer name world\n"
+            "addr add 192.0.2.2/24 dev uplink\nlink set uplink up\nlink set world up\n"
+            "route add default via 192.0.2.1\n"
+        )
+        subprocess.run(["ip", "-batch", "-"], input=batch.encode(), check=True)
+        yield
+    finally:
+        syscalls.setns(home, _CLONE_NEWNET)
+        os.close(home)
+
+
+@contextlib.contextmanager
+def namespace() -> Iterator[str]:
+    """The path of a fresh network namespace."""
+    name = f"t{os.getpid()}-{next(_COUNTER)}"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        yield f"/run/netns/{name}"
+    finally:
+        subprocess.run(["ip", "netns", "del", name], check=True)
+
+
+def ip(*arguments: str) -> str:
+    return subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True).stdout
+
+
+def nft(*arguments: str) -> str:
+    return subprocess.run(["nft", *arguments], check=True, capture_output=True, text=True).stdout
+
+
+def instance() -> str:
+    return f"t{os.getpid()}"[:9] + chr(ord("a") + next(_COUNTER) % 26)
+
+
+def config(*ports: PortMapping, name: str = "pod") -> SandboxConfig:
+    return SandboxConfig(uid="u", name=name, namespace="default", ports=ports)
+
+
+def network(directory: Path, name: str = "") -> BridgeNetwork:
+    return BridgeNetwork(
+        name or instance(), "10.244.0.0/24", "10.244.0.0/16", "10.96.0.0/16", "10.96.0.10", directory / "run"
+    )
+
+
+class Pod:
+    """A network namespace with an address, and sockets in it. `path` empty: the host itself."""
+
+    def __init__(self, path: str, address: str) -> None:
+        self.path = path
+        self.address = address
+
+    def socket(self, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
+        def make() -> socket.socket:
+            made = socket.socket(socket.AF_INET, kind)
+            made.setblocking(False)
+            return made
+
+        return namespaces.inside(self.path, "net", make) if self.path else make()
+
+    @contextlib.asynccontextmanager
+    async def serve(self, port: int, answer: str = "") -> AsyncIterator[None]:
+        """TCP and UDP: tells its name (the address) and the client's address."""
+        listener = self.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("", port))
+
+        async def tell(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(f"{answer or self.address} {writer.get_extra_info('peername')[0]}".encode())
+            writer.close()
+            await writer.wait_closed()
+
+        class Echo(asyncio.DatagramProtocol):
+            def connection_made(inner, transport) -> None:
+                inner.transport = transport
+
+            def datagram_received(inner, data: bytes, peer: tuple[str, int]) -> None:
+                inner.transport.sendto(f"{answer or self.address} {peer[0]}".encode(), peer)
+
+        server = await asyncio.start_server(tell, sock=listener)
+        datagrams = self.socket(socket.SOCK_DGRAM)
+        datagrams.bind(("", port))
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(Echo, sock=datagrams)
+        try:
+            yield
+        finally:
+            transport.close()
+            server.close()
+            await server.wait_closed()
+
+    async def ask(self, address: str, port: int) -> tuple[str, str]:
+        """(who answered, whom it saw) over TCP. Raises OSError, TimeoutError."""
+        loop = asyncio.get_running_loop()
+        with self.socket() as client:
+            async with asyncio.timeout(DEADLINE):
+                await loop.sock_connect(client, (address, port))
+                data = await loop.sock_recv(client, 100)
+        who, _, saw = data.decode().partition(" ")
+        return who, saw
+
+    async def ask_datagram(self, address: str, port: int, *, source: int = 0) -> tuple[str, str]:
+        """Over UDP, from port `source`."""
+        loop = asyncio.get_running_loop()
+        with self.socket(socket.SOCK_DGRAM) as client:
+            client.bind(("", source))
+            await loop.sock_connect(client, (address, port))
+            async with asyncio.timeout(DEADLINE):
+                await loop.sock_sendall(client, b"?")
+                data = await loop.sock_recv(client, 100)
+        who, _, saw = data.decode().partition(" ")
+        return who, saw
+
+
+HOST = Pod("", "")
