@@ -21,7 +21,7 @@ class SeccompSettings:
     """`directory` holds Localhost profiles; `default` is what a pod without any profile gets."""
 
     directory: str
-    default: Literal["RuntimeDefault", "Unconfined"] = "Unconfined"
+    default: Literal["RuntimeDefault", "Unconfined"] = "RuntimeDefault"
 
 
 def security_config(
