@@ -1,0 +1,45 @@
+"""Controllers, one file or folder each. `ALL` is what kube-controller-manager runs; `manager.Manager` runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sampan.controllers import (
+    clusterroleaggregation,
+    deployment,
+    endpoints,
+    endpointslice,
+    endpointslicemirroring,
+    garbagecollector,
+    namespace,
+    nodeipam,
+    nodelifecycle,
+    podgc,
+    replicaset,
+    replicationcontroller,
+    rootca,
+    serviceaccount,
+    tainteviction,
+)
+from sampan.controllers.settings import Settings
+from sampan.runtime.controller import Declaration
+
+Declare = Callable[[Settings], Declaration]
+
+ALL: tuple[Declare, ...] = (
+    serviceaccount.declare,
+    rootca.declare,
+    namespace.declare,
+    garbagecollector.declare,
+    nodeipam.declare,
+    nodelifecycle.declare,
+    tainteviction.declare,
+    podgc.declare,
+    clusterroleaggregation.declare,
+    endpoints.declare,
+    endpointslice.declare,
+    endpointslicemirroring.declare,
+    replicationcontroller.declare,
+    replicaset.declare,
+    deployment.declare,
+)

@@ -35,7 +35,7 @@ class Allocator:
         exact = {each for each in taken if each.prefixlen == self._mask}
         others = [each for each in taken if each.prefixlen != self._mask and each.version == self._cluster.version]
         for candidate in self._cluster.subnets(new_prefix=self._mask):
-            if candidate not in exact and not any(candidate.overlaps(other) for other in others):  # type: ignore[arg-type]
+            if candidate not in exact and not any(candidate.overlaps(other) for other in others):
                 yield candidate
 
 

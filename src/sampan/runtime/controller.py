@@ -118,6 +118,7 @@ class Loop:
             for type in (controller.primary, *(watch.type for watch in controller.watches), *controller.reads)
         }
         self._caches: Mapping[type, Cache[Any]] = self._informers
+        # Informers are shared: one that others follow already says nothing new about what it holds.
         self._subscribe()
 
     async def run(self) -> None:
@@ -142,6 +143,8 @@ class Loop:
                 self.queue.add(key_of(new if new is not None else old))
 
         primary.subscribe(follow)
+        for object in primary.all():
+            self.queue.add(key_of(object))
         for watch in self._controller.watches:
             self._follow(watch)
 
@@ -155,7 +158,10 @@ class Loop:
                     for key in watch.keys(object, view):
                         self.queue.add(key)
 
-        self._informers[watch.type].subscribe(follow)
+        informer = self._informers[watch.type]
+        informer.subscribe(follow)
+        for object in informer.all():
+            follow("ADDED", None, object)
 
     def _view(self, key: Key) -> View:
         return View(self._caches, self._clock.now(), key)

@@ -32,7 +32,8 @@ log = logging.getLogger(__name__)
 WORKERS = 5
 IGNORED = (("", "events"), ("events.k8s.io", "events"))
 NEEDED = {"delete", "list", "watch"}
-ALSO_BY = {apiextensions_v1.CustomResourceDefinition, apiregistration_v1.APIService}
+CHANGING: tuple[type[Struct], ...] = (apiextensions_v1.CustomResourceDefinition, apiregistration_v1.APIService)
+"""What changes of these, changes what is served."""
 
 
 class OwnershipMeta(Struct, frozen=True, gc=False):
@@ -64,7 +65,7 @@ class Monitors:
         self._kinds: Mapping[tuple[str, str], Kind] = {}
         self._followed: dict[tuple[str, str], tuple[Informer[Any], Callable[[], None]]] = {}
         self._refresh: WorkQueue[str] = WorkQueue(f"{name}-discovery", clock=environment.clock)
-        for type in ALSO_BY:
+        for type in CHANGING:
             environment.informers.get(type).subscribe(lambda *_: self._refresh.add("kinds"))
         self._refresh.add("kinds")
 
