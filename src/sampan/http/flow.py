@@ -129,7 +129,7 @@ class Gate:
         self._release()
 
     def lose(self) -> None:
-        self._lost = True
+        self._open, self._lost = False, True
         self._release()
 
     def _release(self) -> None:
@@ -167,3 +167,16 @@ class Raw:
 
     def close(self) -> None:
         self._transport.close()
+
+
+class Closed:
+    """A Connection (types.py) that has ended."""
+
+    async def read(self, size: int = CHUNK) -> bytes:
+        return b""
+
+    async def write(self, data: bytes) -> None:
+        raise Disconnected("the connection is closed")
+
+    def close(self) -> None:
+        pass

@@ -41,7 +41,9 @@ class Limits:
 class _Incoming:
     """One request while it arrives."""
 
-    __slots__ = ("body", "complete", "expects", "headers", "inbox", "keep_alive", "method", "size", "started", "url", "version")
+    __slots__ = (
+        "body", "complete", "expects", "headers", "inbox", "keep_alive", "method", "size", "url", "version",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.url = b""
@@ -54,7 +56,6 @@ class _Incoming:
         self.body: list[bytes] = []
         self.inbox: Inbox | None = None
         self.complete = False
-        self.started = False
 
 
 class _Refused(Exception):
@@ -450,9 +451,10 @@ class Server:
         return int(bound[1])
 
     async def listen_on(self, sock: socket.socket) -> None:
-        factory = self._connection
-        timeout = {"ssl_handshake_timeout": self.limits.head_time} if self._tls else {}
-        listener = await self.loop.create_server(factory, sock=sock, ssl=self._tls, backlog=1024, **timeout)
+        handshake = self.limits.head_time if self._tls else None
+        listener = await self.loop.create_server(
+            self._connection, sock=sock, ssl=self._tls, backlog=1024, ssl_handshake_timeout=handshake
+        )
         self._listeners.append(listener)
 
     def _connection(self) -> _Connection:
