@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 
 from sampan.api import quantity
 from sampan.api.types import core_v1
+from sampan.node.contracts import AnyContainer, Capacity
 
 _SUBSCRIPT = re.compile(r"(metadata\.(?:labels|annotations))\['([^']*)'\]\Z")
 _FROM_NODE = ("cpu", "memory", "ephemeral-storage")
-_ESCAPES = {'"': '\\"', "\\": "\\\\", "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}  # fmt: skip
+_ESCAPES = {'"': '\\"', "\\": "\\\\"} | dict(zip("\a\b\f\n\r\t\v", (f"\\{name}" for name in "abfnrtv"), strict=True))
 
 
 class UnknownField(Exception):
@@ -26,6 +27,16 @@ class Facts:
     host_ips: tuple[str, ...] = ()
     pod_ips: tuple[str, ...] = ()
     allocatable: Mapping[str, str] = field(default_factory=dict)
+
+
+def amounts(capacity: Capacity) -> dict[str, str]:
+    """A node's capacity as quantities by resource name."""
+    return {
+        "cpu": f"{capacity.cpu_milli}m",
+        "memory": str(capacity.memory),
+        "ephemeral-storage": str(capacity.ephemeral_storage),
+        **{name: str(size) for name, size in capacity.hugepages.items()},
+    }
 
 
 def field_value(pod: core_v1.Pod, path: str, facts: Facts) -> str:
@@ -97,13 +108,11 @@ def resource_value(
     return str(-(-quantity.nano(amount) // divisor))
 
 
-def _everyone(pod: core_v1.Pod) -> tuple[core_v1.Container | core_v1.EphemeralContainer, ...]:
+def _everyone(pod: core_v1.Pod) -> tuple[AnyContainer, ...]:
     return (*pod.spec.containers, *pod.spec.initContainers, *pod.spec.ephemeralContainers)
 
 
-def _limit(
-    pod: core_v1.Pod, container: core_v1.Container | core_v1.EphemeralContainer, resource: str, facts: Facts
-) -> str:
+def _limit(pod: core_v1.Pod, container: AnyContainer, resource: str, facts: Facts) -> str:
     own = container.resources.limits.get(resource, "0")
     if quantity.nano(own):
         return own

@@ -7,17 +7,55 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 from sampan.api.types import core_v1
-from sampan.node import downward
+from sampan.node import downward, paths
+from sampan.node.contracts import (
+    AnyContainer,
+    Configs,
+    CreateContainerConfigError,
+    NodeFacts,
+    Places,
+    ServicesView,
+)
 from sampan.node.downward import Facts
 from sampan.node.expansion import expand
 
-AnyContainer = core_v1.Container | core_v1.EphemeralContainer
+ENVIRONMENT_FILE = 64 * 1024
+"""Bytes that are read of a file of variables."""
 
 PUBLIC_NAMESPACE, PUBLIC_SERVICE = "default", "kubernetes"
 """The service that every pod is told of, whatever it says about service links."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodEnvironment:
+    """contracts.Environment: fetches what is referred to, then asks `environment`."""
+
+    places: Places
+
+    async def __call__(
+        self,
+        pod: core_v1.Pod,
+        container: AnyContainer,
+        node: NodeFacts,
+        services: ServicesView,
+        ips: tuple[str, ...],
+        configs: Configs,
+    ) -> tuple[tuple[str, str], ...]:
+        namespace = pod.metadata.namespace or ""
+        fetched = _Fetched(namespace, self.places.volumes(pod.metadata.uid or ""), {}, {})
+        for kind, name, _ in references(container):
+            if kind == "ConfigMap":
+                fetched.configmaps[name] = await configs.config_map(namespace, name)
+            else:
+                fetched.secrets[name] = await configs.secret(namespace, name)
+        known = [service for each in {namespace, PUBLIC_NAMESPACE} for service in services.services(each)]
+        facts = Facts(node.ips, ips, downward.amounts(node.allocatable))
+        return tuple(environment(pod, container, fetched, known, facts).items())
 
 
 class Reference(NamedTuple):
@@ -40,8 +78,22 @@ class Lookup(Protocol):
         ...
 
 
-class EnvironmentFailure(Exception):
-    """The environment cannot be made; the node reports CreateContainerConfigError with these words."""
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    namespace: str
+    volumes: Path
+    configmaps: dict[str, core_v1.ConfigMap | None]
+    secrets: dict[str, core_v1.Secret | None]
+
+    def configmap(self, name: str) -> core_v1.ConfigMap | None:
+        return self.configmaps.get(name)
+
+    def secret(self, name: str) -> core_v1.Secret | None:
+        return self.secrets.get(name)
+
+    def file_variable(self, reference: core_v1.FileKeySelector) -> str | None:
+        text = paths.read_beneath(str(self.volumes / reference.volumeName), reference.path, ENVIRONMENT_FILE)
+        return parse_file(text).get(reference.key) if text is not None else None
 
 
 def references(container: AnyContainer) -> list[Reference]:
@@ -78,7 +130,7 @@ def environment(
 ) -> dict[str, str]:
     """Names and values. `services` are those of all namespaces or at least of the pod's and `default`.
 
-    Raises EnvironmentFailure for what is missing and not optional.
+    Raises CreateContainerConfigError for what is missing and not optional.
     """
     linked = service_variables(services, pod.metadata.namespace or "", pod.spec.enableServiceLinks is not False)
     own: dict[str, str] = {}
@@ -101,13 +153,13 @@ def _from(pod: core_v1.Pod, source: core_v1.EnvFromSource, lookup: Lookup) -> di
         name = source.configMapRef.name or ""
         configmap = lookup.configmap(name)
         if configmap is None and not source.configMapRef.optional:
-            raise EnvironmentFailure(f'configmap "{name}" not found')
+            raise CreateContainerConfigError(f'configmap "{name}" not found')
         values = configmap.data if configmap is not None else {}
     elif source.secretRef is not None:
         name = source.secretRef.name or ""
         secret = lookup.secret(name)
         if secret is None and not source.secretRef.optional:
-            raise EnvironmentFailure(f'secret "{name}" not found')
+            raise CreateContainerConfigError(f'secret "{name}" not found')
         values = {key: secret_text(value) for key, value in secret.data.items()} if secret is not None else {}
     return {prefix + key: value for key, value in values.items()}
 
@@ -123,7 +175,7 @@ def _value_from(
         if source.resourceFieldRef is not None:
             return downward.resource_value(pod, source.resourceFieldRef, container.name, facts)
     except downward.UnknownField as error:
-        raise EnvironmentFailure(str(error)) from error
+        raise CreateContainerConfigError(str(error)) from error
     if (key := source.configMapKeyRef) is not None:
         configmap = lookup.configmap(key.name or "")
         if configmap is not None and key.key in configmap.data:
@@ -131,8 +183,8 @@ def _value_from(
         if key.optional:
             return None
         if configmap is None:
-            raise EnvironmentFailure(f'configmap "{key.name}" not found')
-        raise EnvironmentFailure(f"couldn't find key {key.key} in ConfigMap {namespace}/{key.name}")
+            raise CreateContainerConfigError(f'configmap "{key.name}" not found')
+        raise CreateContainerConfigError(f"couldn't find key {key.key} in ConfigMap {namespace}/{key.name}")
     if (secret_key := source.secretKeyRef) is not None:
         secret = lookup.secret(secret_key.name or "")
         if secret is not None and secret_key.key in secret.data:
@@ -140,14 +192,27 @@ def _value_from(
         if secret_key.optional:
             return None
         if secret is None:
-            raise EnvironmentFailure(f'secret "{secret_key.name}" not found')
-        raise EnvironmentFailure(f"couldn't find key {secret_key.key} in Secret {namespace}/{secret_key.name}")
+            raise CreateContainerConfigError(f'secret "{secret_key.name}" not found')
+        raise CreateContainerConfigError(f"couldn't find key {secret_key.key} in Secret {namespace}/{secret_key.name}")
     if (file_key := source.fileKeyRef) is not None:
         value = lookup.file_variable(file_key)
         if value is None and not file_key.optional:
-            raise EnvironmentFailure(f"environment variable key {file_key.key} not found in file {file_key.path}")
+            raise CreateContainerConfigError(
+                f"environment variable key {file_key.key} not found in file {file_key.path}"
+            )
         return value
     return ""
+
+
+def parse_file(text: str) -> dict[str, str]:
+    """Lines of `NAME=value` or `NAME='value'`; empty lines and comments are skipped, the last of a name holds."""
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        name, equals, value = line.strip().partition("=")
+        if equals and name and not name.startswith("#"):
+            quoted = len(value) >= 2 and value[0] == value[-1] == "'"
+            found[name.strip()] = value[1:-1] if quoted else value.strip()
+    return found
 
 
 def secret_text(encoded: str) -> str:
@@ -164,7 +229,10 @@ def service_variables(services: Iterable[core_v1.Service], namespace: str, links
         name, home = service.metadata.name or "", service.metadata.namespace or ""
         if home == namespace and links:
             known[name] = service
-        elif (home, name) == (PUBLIC_NAMESPACE, PUBLIC_SERVICE):
+        elif (home, name) == (ENVIRONMENT_FILE = 64 * 1024
+"""Bytes that are read of a file of variables."""
+
+PUBLIC_NAMESPACE, PUBLIC_SERVICE):
             known.setdefault(name, service)
     found: dict[str, str] = {}
     for _, service in sorted(known.items()):

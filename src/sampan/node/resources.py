@@ -11,6 +11,7 @@ from typing import Literal
 from sampan.api import quantity
 from sampan.api.types import core_v1
 from sampan.host.containers import Resources
+from sampan.node.contracts import AnyContainer, Capacity
 
 QOSClass = Literal["Guaranteed", "Burstable", "BestEffort"]
 
@@ -38,9 +39,14 @@ def cpu_quota(milli: int, period: int = PERIOD) -> int:
     return max(MIN_QUOTA, milli * period // 1000) if milli > 0 else 0
 
 
-def container_resources(
-    pod: core_v1.Pod, container: core_v1.Container | core_v1.EphemeralContainer, *, memory_capacity: int, pids: int = 0
-) -> Resources:
+def resources(pod: core_v1.Pod, container: AnyContainer | None, capacity: Capacity) -> Resources:
+    """contracts.ContainerResources: a container's limits, or the whole pod's with None."""
+    if container is None:
+        return pod_resources(pod)
+    return container_resources(pod, container, memory_capacity=capacity.memory)
+
+
+def container_resources(pod: core_v1.Pod, container: AnyContainer, *, memory_capacity: int, pids: int = 0) -> Resources:
     """The limits of one container; `memory_capacity` is the node's, in bytes.
 
     A container without limits of its own, in a pod that has limits as a whole, is bounded by the pod's cgroup.
@@ -114,9 +120,7 @@ def _total(
 
 
 def _sum(left: Mapping[str, str], right: Mapping[str, str]) -> dict[str, str]:
-    return {
-        name: quantity.add(left.get(name, "0"), right.get(name, "0")) for name in dict.fromkeys((*left, *right))
-    }
+    return {name: quantity.add(left.get(name, "0"), right.get(name, "0")) for name in dict.fromkeys((*left, *right))}
 
 
 def _largest(left: Mapping[str, str], right: Mapping[str, str]) -> dict[str, str]:
@@ -153,9 +157,7 @@ def cgroup_path(pod: core_v1.Pod) -> str:
     return f"{level}pod{pod.metadata.uid}"
 
 
-def oom_score_adj(
-    pod: core_v1.Pod, container: core_v1.Container | core_v1.EphemeralContainer, memory_capacity: int
-) -> int:
+def oom_score_adj(pod: core_v1.Pod, container: AnyContainer, memory_capacity: int) -> int:
     """-997 for guaranteed and critical pods, 1000 for best effort; between, the smaller the larger the request."""
     if is_critical(pod):
         return GUARANTEED_SCORE
@@ -171,9 +173,7 @@ def oom_score_adj(
     return score
 
 
-def _burstable_score(
-    pod: core_v1.Pod, container: core_v1.Container | core_v1.EphemeralContainer, memory_capacity: int
-) -> int:
+def _burstable_score(pod: core_v1.Pod, container: AnyContainer, memory_capacity: int) -> int:
     limits, requests = container.resources.limits, container.resources.requests
     request = quantity.value(requests.get("memory") or limits.get("memory") or _pod_share(pod))
     score = 1000 - 1000 * request // memory_capacity

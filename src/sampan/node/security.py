@@ -7,29 +7,26 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sampan.api.types import core_v1
-from sampan.host.containers import SecurityConfig
-
-AnyContainer = core_v1.Container | core_v1.EphemeralContainer
-
-
-class SecurityViolation(Exception):
-    """The container must not start as it is; the node reports CreateContainerConfigError with these words."""
+from sampan.host.containers import Image, SecurityConfig
+from sampan.node.contracts import AnyContainer, CreateContainerConfigError
 
 
 @dataclass(frozen=True, slots=True)
-class SeccompSettings:
+class Security:
     """`directory` holds Localhost profiles; `default` is what a pod without any profile gets."""
 
     directory: str
     default: Literal["RuntimeDefault", "Unconfined"] = "RuntimeDefault"
 
+    def __call__(self, pod: core_v1.Pod, container: AnyContainer, image: Image) -> SecurityConfig:
+        """contracts.Security."""
+        return security_config(pod, container, image.user, self)
 
-def security_config(
-    pod: core_v1.Pod, container: AnyContainer, image_user: str, seccomp: SeccompSettings
-) -> SecurityConfig:
+
+def security_config(pod: core_v1.Pod, container: AnyContainer, image_user: str, settings: Security) -> SecurityConfig:
     """`image_user` is the image's `User` ("", "1000", "nginx", "1000:1000").
 
-    Raises SecurityViolation when the container asks not to run as root and would.
+    Raises CreateContainerConfigError when the container asks not to run as root and would.
     """
     own = container.securityContext or core_v1.SecurityContext()
     whole = pod.spec.securityContext or core_v1.PodSecurityContext()
@@ -48,7 +45,7 @@ def security_config(
         privileged=privileged,
         readonly_rootfs=bool(own.readOnlyRootFilesystem),
         no_new_privileges=not privileged and own.allowPrivilegeEscalation is False,
-        seccomp=_seccomp(own, whole, privileged, seccomp),
+        seccomp=_seccomp(own, whole, privileged, settings),
         masked_paths=not privileged and own.procMount != "Unmasked",
     )
 
@@ -76,15 +73,16 @@ def _check_not_root(
     where = f'(pod: "{pod.metadata.name}_{pod.metadata.namespace}({pod.metadata.uid})", container: {container.name})'
     if user is not None:
         if user == 0:
-            raise SecurityViolation(f"container's runAsUser breaks non-root policy {where}")
+            raise CreateContainerConfigError(f"container's runAsUser breaks non-root policy {where}")
         return
     name = image_user.partition(":")[0]
     if name and not name.isdigit():
-        raise SecurityViolation(
-            f"container has runAsNonRoot and image has non-numeric user ({name}), cannot verify user is non-root {where}"
+        raise CreateContainerConfigError(
+            f"container has runAsNonRoot and image has non-numeric user ({name}), "
+            f"cannot verify user is non-root {where}"
         )
     if not name or int(name) == 0:
-        raise SecurityViolation(f"container has runAsNonRoot and image will run as root {where}")
+        raise CreateContainerConfigError(f"container has runAsNonRoot and image will run as root {where}")
 
 
 def _bare(capability: str) -> str:
@@ -92,7 +90,7 @@ def _bare(capability: str) -> str:
 
 
 def _seccomp(
-    own: core_v1.SecurityContext, whole: core_v1.PodSecurityContext, privileged: bool, settings: SeccompSettings
+    own: core_v1.SecurityContext, whole: core_v1.PodSecurityContext, privileged: bool, settings: Security
 ) -> str:
     """The container's profile goes before the pod's; a privileged container has none."""
     if privileged:
@@ -104,5 +102,7 @@ def _seccomp(
         return profile.type
     path = os.path.normpath(f"{settings.directory}/{profile.localhostProfile or ''}")
     if not path.startswith(os.path.normpath(settings.directory) + "/"):
-        raise SecurityViolation(f"localhostProfile must be a path below {settings.directory}: {profile.localhostProfile}")
+        raise CreateContainerConfigError(
+            f"localhostProfile must be a path below {settings.directory}: {profile.localhostProfile}"
+        )
     return path
