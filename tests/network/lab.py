@@ -6,16 +6,18 @@ import asyncio
 import contextlib
 import itertools
 import os
+import re
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 from sampan.host import namespaces, syscalls
 from sampan.host.containers import PortMapping, SandboxConfig
 from sampan.network.pods import BridgeNetwork
 
-DEADLINE = 20.0
+DEADLINE = 5.0
 _CLONE_NEWNET = 0x40000000
 _COUNTER = itertools.count(1)
 
@@ -40,13 +42,14 @@ def own_host() -> Iterator[None]:
 
 @contextlib.contextmanager
 def namespace() -> Iterator[str]:
-    """The path of a fresh network namespace."""
-    name = f"t{os.getpid()}-{next(_COUNTER)}"
-    subprocess.run(["ip", "netns", "add", name], check=True)
-    try:
-        yield f"/run/netns/{name}"
-    finally:
-        subprocess.run(["ip", "netns", "del", name], check=True)
+    """The path of a fresh network namespace, its loopback up, as the runtime makes them."""
+    with tempfile.TemporaryDirectory(prefix="netns-") as directory:
+        path = f"{directory}/net"
+        namespaces.pin({"net": path})
+        try:
+            yield path
+        finally:
+            namespaces.unpin(path)
 
 
 def ip(*arguments: str) -> str:
@@ -140,3 +143,48 @@ class Pod:
 
 
 HOST = Pod("", "")
+
+
+def ip_inside(path: str, *arguments: str) -> str:
+    return subprocess.run(
+        ["nsenter", f"--net={path}", "ip", *arguments], check=True, capture_output=True, text=True
+    ).stdout
+
+
+def plug(path: str, link: str, here: str, there: str) -> None:
+    """Join this namespace and the one at `path` by a pair of links, with an address at each end."""
+    ip("link", "add", link, "type", "veth", "peer", "name", "in", "netns", path)
+    ip("addr", "add", here, "dev", link)
+    ip("link", "set", link, "up")
+    ip_inside(path, "addr", "add", there, "dev", "in")
+    ip_inside(path, "link", "set", "in", "up")
+
+
+def everything() -> str:
+    """Links, addresses, routes, rules and settings of this namespace, as text to compare."""
+    names = [line.split(":")[1].strip().partition("@")[0] for line in ip("-o", "link").splitlines()]
+    forward = Path("/proc/sys/net/ipv4/ip_forward").read_text()
+    return "\n".join(
+        [*sorted(names), ip("-4", "-o", "addr"), ip("route", "show", "table", "all"), nft("list", "ruleset"), forward]
+    )
+
+
+def watch_uplink(address: str) -> Callable[[], int]:
+    """From now on count packets for `address` that would leave by the uplink."""
+    rule = f"oifname uplink ip daddr {address} counter"
+    script = f"table ip watch {{ chain out {{ type filter hook postrouting priority 300; {rule}; }}; }}"
+    subprocess.run(["nft", "-f", "-"], input=script, text=True, check=True)
+
+    def count() -> int:
+        found = re.search(r"packets (\d+)", nft("list", "table", "ip", "watch"))
+        assert found
+        return int(found[1])
+
+    return count
+
+
+def other_network(directory: Path) -> BridgeNetwork:
+    """Ranges that do not meet those of `network`."""
+    return BridgeNetwork(
+        instance(), "10.200.0.0/24", "10.200.0.0/16", "10.201.0.0/16", "10.201.0.10", directory / "run"
+    )

@@ -18,10 +18,12 @@ _NEWADDR = 20
 _NEWROUTE, _DELROUTE, _GETROUTE = 24, 25, 26
 _NEWNEIGH = 28
 
-_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 1, 3, 4, 10, 18, 28
-_INFO_KIND, _INFO_DATA, _INFO_SLAVE_KIND, _INFO_SLAVE_DATA = 1, 2, 4, 5
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINKINFO = 1, 3, 4, 18
+_IFLA_AF_SPEC, _IFLA_GROUP, _IFLA_NET_NS_FD = 26, 27, 28
+_INFO_KIND, _INFO_DATA = 1, 2
 _VETH_PEER: Final = 1
-_BRIDGE_PORT_ISOLATED: Final = 33
+_INET_CONF: Final = 1
+_ROUTE_LOCALNET: Final = 26
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_PREFSRC = 1, 4, 5, 6, 7
 _NDA_DST, _NDA_LLADDR = 1, 2
@@ -35,8 +37,11 @@ _NEIGHBOUR = struct.Struct("=BBHiHBB")
 _MAIN: Final = 254
 _STATIC: Final = 4
 _SCOPES = {"global": 0, "link": 253, "host": 254}
-_UNICAST, _BLACKHOLE = 1, 6
+_NOWHERE: Final = 255
+"""The scope that matches any in a deletion."""
+_KINDS = {"unicast": 1, "blackhole": 6, "unreachable": 7}
 
+Kind = Literal["unicast", "blackhole", "unreachable"]
 Scope = Literal["global", "link", "host"]
 
 
@@ -44,16 +49,16 @@ class Link(NamedTuple):
     index: int
     name: str
     mtu: int
-    master: int
+    group: int
 
 
 class Route(NamedTuple):
-    """`gateway` and `link` (an index) are empty when the route has none; `blackhole` swallows."""
+    """`gateway` and `link` (an index) are empty when the route has none; those that lead nowhere have neither."""
 
     destination: str
     link: int
     gateway: str
-    blackhole: bool
+    metric: int
 
 
 def _u32(value: int) -> bytes:
@@ -85,8 +90,8 @@ def link(netlink: Netlink, name: str) -> Link | None:
 def _as_link(body: bytes) -> Link:
     index = _LINK.unpack_from(body)[3]
     found = attributes(body[_LINK.size :])
-    mtu, master = (struct.unpack("=I", found.get(kind, bytes(4)))[0] for kind in (_IFLA_MTU, _IFLA_MASTER))
-    return Link(index, found[_IFLA_IFNAME].rstrip(b"\0").decode(), mtu, master)
+    mtu, group = (struct.unpack("=I", found.get(kind, bytes(4)))[0] for kind in (_IFLA_MTU, _IFLA_GROUP))
+    return Link(index, found[_IFLA_IFNAME].rstrip(b"\0").decode(), mtu, group)
 
 
 def create_bridge(netlink: Netlink, name: str, mac: str, mtu: int) -> None:
@@ -97,9 +102,9 @@ def create_bridge(netlink: Netlink, name: str, mac: str, mtu: int) -> None:
 
 
 def create_veth(
-    netlink: Netlink, name: str, bridge: int, mtu: int, *, peer: str, peer_mac: str, peer_namespace: int
+    netlink: Netlink, name: str, mac: str, mtu: int, group: int, *, peer: str, peer_mac: str, peer_namespace: int
 ) -> None:
-    """A pair: `name` on the bridge and up, `peer` in the namespace behind the descriptor, still down."""
+    """A pair: `name` here and up, in a group of links; `peer` in the namespace behind the descriptor, still down."""
     other = (
         _LINK.pack(0, 0, 0, 0, 0, 0)
         + _name(peer)
@@ -109,27 +114,37 @@ def create_veth(
     )
     info = nested(_IFLA_LINKINFO, attribute(_INFO_KIND, b"veth"), nested(_INFO_DATA, nested(_VETH_PEER, other)))
     body = _LINK.pack(0, 0, 0, 0, _UP, _UP) + _name(name) + attribute(_IFLA_MTU, _u32(mtu))
-    netlink.request(_NEWLINK, CREATE | EXCLUSIVE, body + attribute(_IFLA_MASTER, _u32(bridge)) + info)
-
-
-def isolate_port(netlink: Netlink, name: str) -> None:
-    """A bridge port that reaches the bridge itself only, not other isolated ports."""
-    info = nested(
-        _IFLA_LINKINFO,
-        attribute(_INFO_SLAVE_KIND, b"bridge"),
-        nested(_INFO_SLAVE_DATA, attribute(_BRIDGE_PORT_ISOLATED, b"\1")),
-    )
-    netlink.request(_NEWLINK, 0, _LINK.pack(0, 0, 0, 0, 0, 0) + _name(name) + info)
+    body += attribute(_IFLA_ADDRESS, _mac(mac)) + attribute(_IFLA_GROUP, _u32(group))
+    netlink.request(_NEWLINK, CREATE | EXCLUSIVE, body + info)
 
 
 def set_up(netlink: Netlink, name: str) -> None:
     netlink.request(_NEWLINK, 0, _LINK.pack(0, 0, 0, 0, _UP, _UP) + _name(name))
 
 
+def route_localnet(netlink: Netlink, index: int) -> None:
+    """Let connections of 127.0.0.0/8 that were translated leave and answers to them come in (ip-sysctl)."""
+    conf = nested(_INET_CONF, attribute(_ROUTE_LOCALNET, _u32(1)))
+    netlink.request(_NEWLINK, 0, _LINK.pack(0, 0, 0, index, 0, 0) + nested(_IFLA_AF_SPEC, nested(socket.AF_INET, conf)))
+
+
 def delete_link(netlink: Netlink, name: str) -> None:
     """Idempotent."""
     try:
         netlink.request(_DELLINK, 0, _LINK.pack(0, 0, 0, 0, 0, 0) + _name(name))
+    except OSError as error:
+        if error.errno != errno.ENODEV:
+            raise
+
+
+def set_group(netlink: Netlink, index: int, group: int) -> None:
+    netlink.request(_NEWLINK, 0, _LINK.pack(0, 0, 0, index, 0, 0) + attribute(_IFLA_GROUP, _u32(group)))
+
+
+def delete_group(netlink: Netlink, group: int) -> None:
+    """Delete all links of a group, which takes hardly longer than one. Idempotent."""
+    try:
+        netlink.request(_DELLINK, 0, _LINK.pack(0, 0, 0, 0, 0, 0) + attribute(_IFLA_GROUP, _u32(group)))
     except OSError as error:
         if error.errno != errno.ENODEV:
             raise
@@ -152,13 +167,19 @@ def add_neighbour(netlink: Netlink, index: int, address: str, mac: str) -> None:
 
 
 def add_route(
-    netlink: Netlink, destination: str, *, index: int = 0, gateway: str = "", source: str = "", metric: int = 0
+    netlink: Netlink,
+    destination: str,
+    *,
+    index: int = 0,
+    gateway: str = "",
+    source: str = "",
+    metric: int = 0,
+    kind: Kind = "unicast",
 ) -> None:
-    """`destination` as 10.0.0.0/8. Idempotent; without link and gateway it is a blackhole."""
+    """`destination` as 10.0.0.0/8. Idempotent; replaces the route of the same metric."""
     address, _, length = destination.partition("/")
-    kind = _UNICAST if index or gateway else _BLACKHOLE
     scope = _SCOPES["link" if index and not gateway else "global"]
-    body = _ROUTE.pack(socket.AF_INET, int(length), 0, 0, _MAIN, _STATIC, scope, kind, 0)
+    body = _ROUTE.pack(socket.AF_INET, int(length), 0, 0, _MAIN, _STATIC, scope, _KINDS[kind], 0)
     body += attribute(_RTA_DST, socket.inet_aton(address)) if int(length) else b""
     body += attribute(_RTA_OIF, _u32(index)) if index else b""
     body += attribute(_RTA_GATEWAY, socket.inet_aton(gateway)) if gateway else b""
@@ -167,11 +188,13 @@ def add_route(
     netlink.request(_NEWROUTE, CREATE | REPLACE, body)
 
 
-def delete_blackhole(netlink: Netlink, destination: str, metric: int) -> None:
+def delete_route(netlink: Netlink, destination: str, *, metric: int = 0, kind: Kind = "unicast") -> None:
     """Idempotent."""
     address, _, length = destination.partition("/")
-    body = _ROUTE.pack(socket.AF_INET, int(length), 0, 0, _MAIN, _STATIC, 0, _BLACKHOLE, 0)
-    body += attribute(_RTA_DST, socket.inet_aton(address)) + attribute(_RTA_PRIORITY, _u32(metric))
+    scope = _NOWHERE if kind == "unicast" else _SCOPES["global"]
+    body = _ROUTE.pack(socket.AF_INET, int(length), 0, 0, _MAIN, 0, scope, _KINDS[kind], 0)
+    body += attribute(_RTA_DST, socket.inet_aton(address))
+    body += attribute(_RTA_PRIORITY, _u32(metric)) if metric else b""
     try:
         netlink.request(_DELROUTE, 0, body)
     except OSError as error:
@@ -183,12 +206,13 @@ def routes(netlink: Netlink) -> list[Route]:
     """The main table."""
     found: list[Route] = []
     for body in netlink.query(_GETROUTE, DUMP, _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)):
-        _, length, _, _, table, _, _, kind, _ = _ROUTE.unpack_from(body)
+        _, length, _, _, table, *_ = _ROUTE.unpack_from(body)
         if table != _MAIN:
             continue
         values = attributes(body[_ROUTE.size :])
         address = socket.inet_ntoa(values.get(_RTA_DST, bytes(4)))
         index = struct.unpack("=I", values.get(_RTA_OIF, bytes(4)))[0]
         gateway = socket.inet_ntoa(values[_RTA_GATEWAY]) if _RTA_GATEWAY in values else ""
-        found.append(Route(f"{address}/{length}", index, gateway, kind == _BLACKHOLE))
+        metric = struct.unpack("=I", values.get(_RTA_PRIORITY, bytes(4)))[0]
+        found.append(Route(f"{address}/{length}", index, gateway, metric))
     return found

@@ -12,17 +12,18 @@ _FOUND = "found-forward-"
 """A chain of this name and 0 or 1 tells what net.ipv4.ip_forward was before the first of us came. It lies in the
 kernel beside what it describes: it is there after a crash, gone after a reboot, and seen by other instances."""
 
-HAIRPIN = 0x4000
-"""Marks the first packet of a pod's connection to an address of the host: it may lead back to the same pod."""
+HAIRPINS = "hairpins"
+"""The set of pods that may reach themselves by a port of the host, each as a pair of its address."""
 
 Key = tuple[str, str]
-"""The map and the key in it."""
+"""The map or set and the key in it."""
 
 
 class HostPorts:
-    def __init__(self, instance: str, bridge: str, pod_cidr: str, cluster_cidr: str) -> None:
+    def __init__(self, instance: str, gateway: str, pod_cidr: str, cluster_cidr: str) -> None:
         self.table = names.table(instance, "pods")
-        self._bridge = bridge
+        self._group = names.group(instance)
+        self._gateway = gateway
         self._pod_cidr = pod_cidr
         self._cluster_cidr = cluster_cidr
         self._open: dict[Key, str] = {}
@@ -64,7 +65,8 @@ class HostPorts:
                 del self._open[key]
 
     def _element(self, key: Key, target: str) -> str:
-        return f"ip {self.table} {key[0]} {{ {key[1]} : {target} }}"
+        element = f"{key[1]} : {target}" if target else key[1]
+        return f"ip {self.table} {key[0]} {{ {element} }}"
 
     async def _marks(self) -> list[str]:
         """What each instance's mark says."""
@@ -76,7 +78,7 @@ class HostPorts:
         return marks[0] if marks else sysctls.read(sysctls.FORWARD)
 
     def _ruleset(self, found: str) -> str:
-        table, bridge, pods, cluster = self.table, self._bridge, self._pod_cidr, self._cluster_cidr
+        table, pods, cluster, link = self.table, self._pod_cidr, self._cluster_cidr, self._group
         return f"""\
 table ip {table} {{}}
 delete table ip {table}
@@ -89,14 +91,17 @@ table ip {table} {{
   map address-ports {{
     type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service
   }}
+  set {HAIRPINS} {{
+    type ipv4_addr . ipv4_addr
+  }}
   chain guard {{
     type filter hook prerouting priority raw; policy accept;
-    iifname "{bridge}" ip daddr 127.0.0.0/8 drop comment "route_localnet is for answers only"
-    iifname "{bridge}" ip saddr != {pods} drop comment "a pod speaks with its own address"
+    iifgroup {link} ip daddr 127.0.0.0/8 drop comment "route_localnet is for answers only"
+    iifgroup {link} fib saddr . iif oif 0 drop comment "a pod speaks with its own address"
   }}
   chain redirects {{
     type filter hook output priority filter; policy accept;
-    oifname "{bridge}" icmp type redirect drop comment "pods reach each other through the host"
+    oifgroup {link} icmp type redirect drop comment "pods reach each other through the host"
   }}
   chain translate {{
     ip daddr . meta l4proto . th dport @address-ports dnat ip addr . port to \
@@ -105,7 +110,6 @@ ip daddr . meta l4proto . th dport map @address-ports
   }}
   chain prerouting {{
     type nat hook prerouting priority dstnat + 5; policy accept;
-    iifname "{bridge}" fib daddr type local meta mark set meta mark | {HAIRPIN:#x}
     jump translate
   }}
   chain output {{
@@ -114,9 +118,9 @@ ip daddr . meta l4proto . th dport map @address-ports
   }}
   chain postrouting {{
     type nat hook postrouting priority srcnat + 5; policy accept;
-    oifname "{bridge}" ip saddr 127.0.0.0/8 masquerade
-    oifname "{bridge}" meta mark & {HAIRPIN:#x} != 0 ct status dnat masquerade
-    ip saddr {pods} ip daddr != {cluster} oifname != "{bridge}" masquerade
+    oifgroup {link} ip saddr 127.0.0.0/8 snat to {self._gateway}
+    ct status dnat ip saddr . ip daddr @{HAIRPINS} snat to {self._gateway}
+    ip saddr {pods} ip daddr != {cluster} masquerade
   }}
 }}
 """
@@ -128,4 +132,6 @@ def _elements(lease: Lease) -> list[tuple[Key, str]]:
         host = f"{port.protocol} . {port.port}"
         key = ("address-ports", f"{port.address} . {host}") if port.address else ("ports", host)
         found.append((key, f"{lease.address} . {port.pod_port}"))
+    if found:
+        found.append(((HAIRPINS, f"{lease.address} . {lease.address}"), ""))
     return found

@@ -14,6 +14,11 @@ def veth(instance: str, sandbox_id: str) -> str:
     return f"{instance[:5]}{digest(instance, sandbox_id)[:10]}"
 
 
+def group(instance: str, part: str = "pods") -> int:
+    """The group that the host's ends of pod links are in: `pods`, or `leaving` for those to be deleted."""
+    return int(digest(instance, part)[:7], 16) + 1
+
+
 def table(instance: str, part: str = "") -> str:
     """A table of nftables; its names begin with a letter."""
     start = instance if instance[:1].isalpha() else f"i{instance}"

@@ -1,8 +1,10 @@
-"""The pod network of one node: a bridge, a veth pair and an address for each sandbox, host ports.
+"""The pod network of one node: a link, an address and a route for each sandbox, and host ports.
 
-A pod has its address alone (/32) and sends everything to the gateway, also to its neighbours: so all of its
-traffic passes the host's hooks, where services are translated and policies can be enforced, and answers find
-their way back through the same translation. Bridge ports are isolated from each other for the same reason.
+A pod has its address alone (/32) and sends everything to the gateway, also to its neighbours; the host has a
+route to each pod. So all traffic of a pod passes the host's hooks, where services are translated and policies
+can be enforced, and answers find their way back through the same translation. The bridge has no ports: it
+holds the gateway's address, which is there before the first pod and after the last. Links that were ports of a
+bridge would depend on br_netfilter, which translates below the routing and then bridges.
 MACs follow from addresses and neighbours are entered beforehand: nobody waits for ARP, and an address that
 changes hands leaves nothing stale.
 """
@@ -10,6 +12,7 @@ changes hands leaves nothing stale.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -19,7 +22,7 @@ from typing import TypeVar
 
 from sampan.host import links, netlink
 from sampan.host.containers import SandboxConfig
-from sampan.network import hostports, ipam, names, sysctls
+from sampan.network import hostports, ipam, names
 
 T = TypeVar("T")
 
@@ -27,7 +30,7 @@ log = logging.getLogger(__name__)
 
 POD_LINK = "eth0"
 BACKSTOP = 4096
-"""Metric of the blackhole routes: they catch what nothing better does."""
+"""Metric of the routes that catch what nothing better does."""
 
 
 class BridgeNetwork:
@@ -42,10 +45,12 @@ class BridgeNetwork:
         self._service_cidr = service_cidr
         self._dns_ip = dns_ip
         self._ipam = ipam.Ipam(run_dir / "addresses", pod_cidr)
-        self._hostports = hostports.HostPorts(instance, self.bridge, pod_cidr, cluster_cidr)
+        self._group = names.group(instance)
+        self._leaving = names.group(instance, "leaving")
+        self._hostports = hostports.HostPorts(instance, self._ipam.gateway, pod_cidr, cluster_cidr)
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="pod-network")
+        self._reaper = ThreadPoolExecutor(1, thread_name_prefix="pod-network-reaper")
         self._mtu = 1500
-        self._index = 0
 
     @property
     def gateway(self) -> str:
@@ -60,6 +65,7 @@ class BridgeNetwork:
         """Idempotent; adopts what an earlier process left. Raises OSError."""
         self._ipam.load()
         await self._call(self._make_bridge)
+        self._reaper.submit(self._reap)
         await self._hostports.setup(self._ipam.leases.values())
 
     async def ensure(self) -> None:
@@ -70,7 +76,7 @@ class BridgeNetwork:
 
     async def teardown(self) -> None:
         """Remove the pods' links too. Idempotent."""
-        await self._call(self._remove_bridge)
+        await asyncio.get_running_loop().run_in_executor(self._reaper, self._remove_bridge)
         await self._hostports.teardown()
         self._ipam.load()
         self._ipam.clear()
@@ -93,7 +99,7 @@ class BridgeNetwork:
 
     async def detach(self, sandbox_id: str) -> None:
         lease = self._ipam.leases.get(sandbox_id)
-        await self._call(lambda: self._disconnect(sandbox_id))
+        await self._call(lambda: self._disconnect(sandbox_id, lease.address if lease else ""))
         if lease is not None:
             await self._hostports.close(lease)
             self._ipam.release(sandbox_id)
@@ -110,58 +116,79 @@ class BridgeNetwork:
                 links.create_bridge(net, self.bridge, names.mac(self.gateway), self._mtu)
             bridge = links.link(net, self.bridge)
             assert bridge is not None
-            self._index = bridge.index
-            links.add_address(net, bridge.index, self.gateway, self._ipam.network.prefixlen)
+            links.add_address(net, bridge.index, self.gateway, 32)
             links.add_address(net, bridge.index, self._dns_ip, 32, "host")
             # Processes of the host reach services by this route: translation comes after routing there.
             links.add_route(net, self._service_cidr, index=bridge.index, source=self.gateway)
+            links.add_route(net, str(self._ipam.network), metric=BACKSTOP, kind="unreachable")
             for cidr in (self._service_cidr, self._cluster_cidr):
-                links.add_route(net, cidr, metric=BACKSTOP)
-        # A process of the host may have reached a node port on 127.0.0.1: the pod's answer comes in here.
-        sysctls.write(sysctls.of_link(self.bridge, "route_localnet"), "1")
+                links.add_route(net, cidr, metric=2 * BACKSTOP, kind="blackhole")
 
     def _remove_bridge(self) -> None:
         with netlink.Netlink() as net:
-            bridge = links.link(net, self.bridge)
-            if bridge is not None:
-                for link in links.links(net):
-                    if link.master == bridge.index:
-                        links.delete_link(net, link.name)
-                links.delete_link(net, self.bridge)
+            links.delete_group(net, self._group)
+            links.delete_group(net, self._leaving)
+            links.delete_link(net, self.bridge)
+            links.delete_route(net, str(self._ipam.network), metric=BACKSTOP, kind="unreachable")
             for cidr in (self._service_cidr, self._cluster_cidr):
-                links.delete_blackhole(net, cidr, BACKSTOP)
+                links.delete_route(net, cidr, metric=2 * BACKSTOP, kind="blackhole")
 
     def _connect(self, sandbox_id: str, netns: str, address: str) -> None:
         name, mac = names.veth(self._instance, sandbox_id), names.mac(address)
         with netlink.Netlink() as here, netlink.inside(netns) as there:
-            if links.link(here, name) is not None and links.link(there, POD_LINK) is not None:
-                return
-            links.delete_link(here, name)
-            namespace = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                links.create_veth(
-                    here, name, self._index, self._mtu, peer=POD_LINK, peer_mac=mac, peer_namespace=namespace
-                )
-            finally:
-                os.close(namespace)
-            links.isolate_port(here, name)
-            links.add_neighbour(here, self._index, address, mac)
-            self._configure(there, address)
+            near, far = links.link(here, name), links.link(there, POD_LINK)
+            if near is None or far is None or near.group != self._group:
+                links.delete_link(here, name)
+                near, far = self._pair(here, there, name, netns, mac)
+            links.route_localnet(here, near.index)
+            links.add_neighbour(here, near.index, address, mac)
+            links.add_route(here, f"{address}/32", index=near.index, source=self.gateway)
+            links.set_up(there, "lo")
+            links.set_up(there, POD_LINK)
+            links.add_address(there, far.index, address, 32)
+            links.add_neighbour(there, far.index, self.gateway, names.mac(self.gateway))
+            links.add_route(there, f"{self.gateway}/32", index=far.index)
+            links.add_route(there, "0.0.0.0/0", index=far.index, gateway=self.gateway)
 
-    def _configure(self, there: netlink.Netlink, address: str) -> None:
-        """Inside the pod's namespace."""
-        link = links.link(there, POD_LINK)
-        assert link is not None
-        links.set_up(there, "lo")
-        links.set_up(there, POD_LINK)
-        links.add_address(there, link.index, address, 32)
-        links.add_neighbour(there, link.index, self.gateway, names.mac(self.gateway))
-        links.add_route(there, f"{self.gateway}/32", index=link.index)
-        links.add_route(there, "0.0.0.0/0", index=link.index, gateway=self.gateway)
+    def _pair(
+        self, here: netlink.Netlink, there: netlink.Netlink, name: str, netns: str, mac: str
+    ) -> tuple[links.Link, links.Link]:
+        namespace = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            links.create_veth(
+                here,
+                name,
+                names.mac(self.gateway),
+                self._mtu,
+                self._group,
+                peer=POD_LINK,
+                peer_mac=mac,
+                peer_namespace=namespace,
+            )
+        finally:
+            os.close(namespace)
+        near, far = links.link(here, name), links.link(there, POD_LINK)
+        if near is None or far is None:
+            raise OSError(errno.ENODEV, f"link {name} of the pod network went away while it was made")
+        return near, far
 
-    def _disconnect(self, sandbox_id: str) -> None:
+    def _disconnect(self, sandbox_id: str, address: str) -> None:
+        """Cut the pod off; its link is deleted later, together with others: the kernel takes 10 to 50 ms for that."""
         with netlink.Netlink() as here:
-            links.delete_link(here, names.veth(self._instance, sandbox_id))
+            link = links.link(here, names.veth(self._instance, sandbox_id))
+            if link is None:
+                return
+            if address:
+                links.delete_route(here, f"{address}/32")
+            links.set_group(here, link.index, self._leaving)
+        self._reaper.submit(self._reap)
+
+    def _reap(self) -> None:
+        try:
+            with netlink.Netlink() as net:
+                links.delete_group(net, self._leaving)
+        except OSError as error:
+            log.warning("links of pods that left stay until the next one leaves: %s", error)
 
 
 def _host_address(address: str) -> str:
@@ -170,6 +197,6 @@ def _host_address(address: str) -> str:
 
 def _uplink_mtu(net: netlink.Netlink) -> int:
     """The MTU of the link that leads out, 1500 where none does."""
-    outward = {route.link for route in links.routes(net) if route.destination == "0.0.0.0/0" and not route.blackhole}
+    outward = {route.link for route in links.routes(net) if route.destination == "0.0.0.0/0" and route.link}
     mtus: Sequence[int] = [link.mtu for link in links.links(net) if link.index in outward]
     return min(mtus, default=1500)
