@@ -229,10 +229,7 @@ def service_variables(services: Iterable[core_v1.Service], namespace: str, links
         name, home = service.metadata.name or "", service.metadata.namespace or ""
         if home == namespace and links:
             known[name] = service
-        elif (home, name) == (ENVIRONMENT_FILE = 64 * 1024
-"""Bytes that are read of a file of variables."""
-
-PUBLIC_NAMESPACE, PUBLIC_SERVICE):
+        elif (home, name) == (PUBLIC_NAMESPACE, PUBLIC_SERVICE):
             known.setdefault(name, service)
     found: dict[str, str] = {}
     for _, service in sorted(known.items()):
