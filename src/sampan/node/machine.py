@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from sampan.api.types import core_v1
 from sampan.host.containers import Resources
 from sampan.node import observation
-from sampan.node.contracts import AnyContainer
+from sampan.node.contracts import AnyContainer, ProbeKind
 from sampan.node.observation import Ending, PodObservation, Role, Story, Wait
 from sampan.runtime.clock import unix
 
@@ -216,13 +216,12 @@ def is_finished(pod: core_v1.Pod, told: tuple[Story, ...], seen: PodObservation)
     """Whether nothing of the pod will ever start again by itself; sidecars may still run."""
     if pod.status.phase in ("Succeeded", "Failed"):
         return True
-    if any(s.role == "init" and s.exited and not observation.succeeded(s) and not _again(pod, s, seen) for s in told):
+    if any(
+        s.role == "init" and s.exited and not observation.succeeded(s) and not observation.restarts(pod, s)
+        for s in told
+    ):
         return True
-    return all(s.exited and not _again(pod, s, seen) for s in told if s.role == "main")
-
-
-def _again(pod: core_v1.Pod, story: Story, seen: PodObservation) -> bool:
-    return observation.restarts(pod, story)
+    return all(s.exited and not observation.restarts(pod, s) for s in told if s.role == "main")
 
 
 # --- ending ---
@@ -244,7 +243,7 @@ def _end(pod: core_v1.Pod, told: tuple[Story, ...], seen: PodObservation, plan: 
         name = container.config.name
         plan.do(StopContainer(container.id, name, max(0.0, left), f"Stopping container {name}"))
     ready = [sandbox for sandbox in seen.sandboxes if sandbox.ready]
-    if strays:
+    if strays or seen.making:
         return
     for sandbox in ready:
         plan.do(StopSandbox(sandbox.id))
@@ -290,8 +289,12 @@ def _misfit(pod: core_v1.Pod, story: Story, seen: PodObservation) -> tuple[str, 
         return f"Container {name} definition changed, will be restarted", grace
     if needs_restart(story, seen):
         return f"Container {name} resize requires restart, will be restarted", grace
-    for kind, probe in (("startup", story.spec.startupProbe), ("liveness", story.spec.livenessProbe)):
-        if probe is not None and seen.probes.get((id, kind)) is False:  # type: ignore[call-overload]
+    checks: tuple[tuple[ProbeKind, core_v1.Probe | None], ...] = (
+        ("startup", story.spec.startupProbe),
+        ("liveness", story.spec.livenessProbe),
+    )
+    for kind, probe in checks:
+        if probe is not None and seen.probes.get((id, kind)) is False:
             own = probe.terminationGracePeriodSeconds
             return f"Container {name} failed {kind} probe{again}", grace if own is None else float(own)
     return None
@@ -373,17 +376,13 @@ def _next_main(
             if hook and story.current is not None and story.current.id in seen.hooking:
                 return
             continue
-        if story.exited and not _wanted_again(pod, story, seen):
+        if story.exited and not observation.restarts(pod, story):
             continue
         if not _backed_off(story, seen, plan, now):
             continue
         yield story
         if hook and plan.may(seen.waits.get(story.name), now):
             return
-
-
-def _wanted_again(pod: core_v1.Pod, story: Story, seen: PodObservation) -> bool:
-    return observation.restarts(pod, story)
 
 
 def _backed_off(story: Story, seen: PodObservation, plan: Plan, now: float) -> bool:

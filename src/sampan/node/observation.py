@@ -48,7 +48,8 @@ class PodObservation:
     ready for the next start, `hooking` IDs whose postStart still runs, `doomed` IDs that have to be stopped and the
     event that says why, `messages` what ended containers left behind. `attempts` are the lowest numbers that the
     next start may carry, `resources` what containers should be limited to. `stop_by` is when the last process has
-    to be gone, 0 while nothing ends the pod. Times are Unix seconds.
+    to be gone, 0 while nothing ends the pod. `making` is set while a sandbox, a volume or a container is under way.
+    Times are Unix seconds.
     """
 
     started_at: float
@@ -67,6 +68,7 @@ class PodObservation:
     resources: Mapping[str, Resources] = field(default_factory=dict)
     verdict: Ending | None = None
     stop_by: float = 0.0
+    making: bool = False
     released: bool = False
     host_ips: tuple[str, ...] = ()
     qos: str = ""
