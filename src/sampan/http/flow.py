@@ -55,6 +55,20 @@ class Inbox:
         """Whether all content came and was read."""
         return self._ended and not self._chunks and self._error is None
 
+    @property
+    def failed(self) -> bool:
+        return self._error is not None
+
+    @property
+    def hungry(self) -> bool:
+        """Whether somebody waits for bytes right now."""
+        return self._waiter is not None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the peer was told that its content is welcome (100 Continue)."""
+        return self._on_read is None
+
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

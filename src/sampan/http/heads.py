@@ -6,9 +6,21 @@ import http
 import time
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import NamedTuple
 
 STATUS_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in http.HTTPStatus}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+FRAMING = frozenset(("connection", "content-length", "date", "keep-alive", "transfer-encoding"))
+"""Headers that the server writes itself: a handler that passes an answer on must not contradict them."""
+BODYLESS = frozenset((204, 304))
+
+
+class Fields(NamedTuple):
+    """Header lines without framing; whether the handler wants the connection to end; the length it declares."""
+
+    lines: bytes
+    close: bool
+    length: int | None
 
 
 def status_line(status: int) -> bytes:
@@ -17,13 +29,30 @@ def status_line(status: int) -> bytes:
 
 @lru_cache(maxsize=256)
 def encoded(headers: tuple[tuple[str, str], ...]) -> bytes:
-    """Header lines. A value with a line break would split the head, so it is refused."""
+    """Header lines. A name or value with a line break would split the head, so it is refused."""
     lines = []
     for name, value in headers:
-        if "\r" in value or "\n" in value or "\r" in name or "\n" in name or ":" in name:
-            raise ValueError(f"header {name!r}: a line break in {value!r}")
+        if not name or not name.isascii() or not name.isprintable() or ":" in name or " " in name:
+            raise ValueError(f"{name!r} is no header name")
+        if "\r" in value or "\n" in value or "\0" in value:
+            raise ValueError(f"header {name!r}: a line break or NUL in {value!r}")
         lines.append(f"{name}: {value}\r\n")
     return "".join(lines).encode("latin-1", "replace")
+
+
+@lru_cache(maxsize=512)
+def _fields(headers: tuple[tuple[str, str], ...]) -> Fields:
+    framing = {name.lower(): value.strip().lower() for name, value in headers if name.lower() in FRAMING}
+    length = framing.get("content-length", "")
+    return Fields(
+        encoded(tuple((name, value) for name, value in headers if name.lower() not in FRAMING)),
+        framing.get("connection") == "close",
+        int(length) if length.isascii() and length.isdigit() else None,
+    )
+
+
+def fields(headers: Iterable[tuple[str, str]]) -> Fields:
+    return _fields(headers if isinstance(headers, tuple) else tuple(headers))
 
 
 @lru_cache(maxsize=2)
@@ -31,10 +60,9 @@ def _date(second: int) -> bytes:
     return time.strftime("Date: %a, %d %b %Y %H:%M:%S GMT\r\n", time.gmtime(second)).encode()
 
 
-def head(status: int, headers: Iterable[tuple[str, str]], tail: bytes) -> bytes:
-    """Status line, Date, `headers`, then `tail`, which ends the head."""
-    fixed = headers if isinstance(headers, tuple) else tuple(headers)
-    return b"".join((status_line(status), _date(int(time.time())), encoded(fixed), tail))
+def head(status: int, lines: bytes, tail: bytes) -> bytes:
+    """Status line, Date, `lines`, then `tail`, which ends the head."""
+    return b"".join((status_line(status), _date(int(time.time())), lines, tail))
 
 
 LENGTHS = tuple(f"Content-Length: {n}\r\n\r\n".encode() for n in range(4096))
