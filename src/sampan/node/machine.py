@@ -10,14 +10,26 @@ A plan says everything that is wanted now; an action with the key of one that is
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
 from sampan.api.types import core_v1
-from sampan.host.containers import Resources
 from sampan.node import observation
 from sampan.node.contracts import AnyContainer, ProbeKind
-from sampan.node.observation import Ending, PodObservation, Role, Story, Wait
+from sampan.node.observation import Ending, PodObservation, Story
+from sampan.node.plan import (
+    EnsureImage,
+    MakeSandbox,
+    MountVolumes,
+    NoteBackoff,
+    Plan,
+    Release,
+    RemoveContainer,
+    RemoveSandbox,
+    Resize,
+    StartContainer,
+    StopContainer,
+    StopSandbox,
+)
 from sampan.runtime.clock import unix
 
 GRACE = 30.0
@@ -27,148 +39,6 @@ SIDECAR_GRACE = 2.0
 """What sidecars have left when the containers before them used up the pod's whole grace."""
 
 DEADLINE = "Pod was active on the node longer than the specified deadline"
-
-
-@dataclass(frozen=True, slots=True)
-class MountVolumes:
-    key: str = "volumes"
-
-
-@dataclass(frozen=True, slots=True)
-class MakeSandbox:
-    attempt: int
-    key: str = "sandbox"
-
-
-@dataclass(frozen=True, slots=True)
-class EnsureImage:
-    name: str
-
-    @property
-    def key(self) -> str:
-        return f"image {self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class StartContainer:
-    """`backoff` is what the run carries for the one after it, in seconds."""
-
-    name: str
-    role: Role
-    attempt: int
-    sandbox_id: str
-    backoff: int
-
-    @property
-    def key(self) -> str:
-        return f"start {self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class StopContainer:
-    """`why` is the text of the Killing event. The preStop hook runs within `grace` (seconds)."""
-
-    id: str
-    name: str
-    grace: float
-    why: str
-
-    @property
-    def key(self) -> str:
-        return f"stop {self.id}"
-
-
-@dataclass(frozen=True, slots=True)
-class Resize:
-    id: str
-    name: str
-    resources: Resources
-
-    @property
-    def key(self) -> str:
-        return f"resize {self.id}"
-
-
-@dataclass(frozen=True, slots=True)
-class NoteBackoff:
-    """For the event; once for each run that ended."""
-
-    id: str
-    name: str
-
-    @property
-    def key(self) -> str:
-        return f"backoff {self.id}"
-
-
-@dataclass(frozen=True, slots=True)
-class RemoveContainer:
-    id: str
-
-    @property
-    def key(self) -> str:
-        return f"remove {self.id}"
-
-
-@dataclass(frozen=True, slots=True)
-class StopSandbox:
-    id: str
-
-    @property
-    def key(self) -> str:
-        return f"stop sandbox {self.id}"
-
-
-@dataclass(frozen=True, slots=True)
-class RemoveSandbox:
-    id: str
-
-    @property
-    def key(self) -> str:
-        return f"remove sandbox {self.id}"
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """Nothing runs any more: unmount the volumes."""
-
-    key: str = "release"
-
-
-Action = (
-    MountVolumes
-    | MakeSandbox
-    | EnsureImage
-    | StartContainer
-    | StopContainer
-    | Resize
-    | NoteBackoff
-    | RemoveContainer
-    | StopSandbox
-    | RemoveSandbox
-    | Release
-)
-
-
-@dataclass(slots=True)
-class Plan:
-    """`wake_at` is when to look again by the clock alone, 0 for never (Unix seconds)."""
-
-    actions: list[Action] = field(default_factory=list)
-    wake_at: float = 0.0
-
-    def do(self, action: Action) -> None:
-        self.actions.append(action)
-
-    def wake(self, at: float) -> None:
-        self.wake_at = min(self.wake_at or at, at)
-
-    def may(self, wait: Wait | None, now: float) -> bool:
-        """Whether something that failed may be tried again; if not, it will be looked at then."""
-        if wait is None or wait.until <= now:
-            return True
-        self.wake(wait.until)
-        return False
 
 
 def decide(pod: core_v1.Pod, seen: PodObservation, now: float) -> Plan:
@@ -418,7 +288,3 @@ def fingerprint(spec: AnyContainer) -> str:
 def stop_by(seen: PodObservation, end: Ending, now: float) -> float:
     """When the last process of a pod that ends has to be gone; a grace period can only become shorter."""
     return min(seen.stop_by or float("inf"), now + end.grace)
-
-
-def keys(actions: Iterable[Action]) -> set[str]:
-    return {action.key for action in actions}
