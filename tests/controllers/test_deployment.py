@@ -290,7 +290,11 @@ def test_recreate_waits_for_the_last_old_pod() -> None:
         metadata:
           name: web-1
           ownerReferences:
-          - {{apiVersion: apps/v1, kind: ReplicaSet, name: {old.metadata.name}, uid: "{old.metadata.uid}", controller: true}}
+          - apiVersion: apps/v1
+            kind: ReplicaSet
+            name: {old.metadata.name}
+            uid: "{old.metadata.uid}"
+            controller: true
         spec: {{containers: [{{name: main, image: "web:1"}}]}}
         status: {{phase: Running}}
         """
