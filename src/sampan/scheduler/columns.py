@@ -29,6 +29,9 @@ class Column:
             self.values.append(value)
         self.ids[row] = number
 
+    def number(self, value: str) -> int | None:
+        return self._numbers.get(value)
+
     def resize(self, size: int) -> None:
         before = len(self.ids)
         self.ids = grown(self.ids, size)

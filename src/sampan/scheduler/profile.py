@@ -34,6 +34,7 @@ class Profile:
         "images",
         "labels",
         "namespace",
+        "owner",
         "pods",
         "ports",
         "spec",
@@ -50,6 +51,7 @@ class Profile:
         self.images = tuple(c.image or "" for c in (*spec.initContainers, *spec.containers))
         self.claims = claims(pod)
         self.pods = affinity(pod)
+        self.owner = owner(pod)
         self.spread = tuple(terms.spread(constraint, meta.labels) for constraint in spec.topologySpreadConstraints)
 
     @property
@@ -93,6 +95,14 @@ def affinity(pod: core_v1.Pod) -> Affinity:
 NONE = Affinity()
 
 
+def owner(pod: core_v1.Pod) -> tuple[str, str, str]:
+    """(apiVersion, kind, name) of the pod's controller."""
+    for reference in pod.metadata.ownerReferences:
+        if reference.controller:
+            return reference.apiVersion, reference.kind, reference.name
+    return "", "", ""
+
+
 def claims(pod: core_v1.Pod) -> tuple[str, ...]:
     """Names of the pod's persistent volume claims; those of its ephemeral volumes are named after it."""
     found = []
@@ -132,6 +142,7 @@ def _signature(pod: core_v1.Pod) -> bytes:
         (
             meta.namespace,
             meta.labels,
+            owner(pod),
             containers,
             len(spec.initContainers),
             spec.affinity,

@@ -22,7 +22,7 @@ Amounts = dict[str, int]
 
 
 class Demand(NamedTuple):
-    """`exact` is what must fit (without zeros); cpu and memory are what scores count (LITTLE_* where nothing is asked)."""
+    """`exact` must fit (without zeros); cpu and memory are what scores count (LITTLE_* where nothing is asked)."""
 
     exact: Amounts
     cpu: int
@@ -100,6 +100,9 @@ def _raise_to(total: Amounts, floor: Mapping[str, int]) -> None:
             total[resource] = much
 
 
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - what a pod's spec may say
+
+
 class Port(NamedTuple):
     protocol: str
     port: int
@@ -117,5 +120,5 @@ def host_ports(pod: core_v1.Pod) -> tuple[Port, ...]:
             taken = port.hostPort or (port.containerPort if spec.hostNetwork else 0)
             if taken:
                 address = port.hostIP or ""
-                found.append(Port(port.protocol or "TCP", taken, "" if address in ("0.0.0.0", "::") else address))
+                found.append(Port(port.protocol or "TCP", taken, "" if address in EVERYWHERE else address))
     return tuple(found)

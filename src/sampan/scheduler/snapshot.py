@@ -12,9 +12,11 @@ from sampan.api.types import core_v1
 from sampan.scheduler import requests
 from sampan.scheduler.arrays import Bools, Ints, np
 from sampan.scheduler.columns import Labels
+from sampan.scheduler.groups import Groups
 from sampan.scheduler.profile import Profile
 from sampan.scheduler.tallies import Selection, Tallies, grown
 from sampan.scheduler.terms import NamespaceLabels
+from sampan.scheduler.volumes import Volumes
 
 RESOURCES = (requests.CPU, requests.MEMORY, requests.STORAGE, requests.PODS)
 CPU, MEMORY, STORAGE, PODS = range(4)
@@ -44,7 +46,14 @@ class Image(NamedTuple):
 class Snapshot:
     """Arrays are longer than there are nodes: `present` tells which rows are in use, `size` how far they go."""
 
-    def __init__(self, namespace_labels: NamespaceLabels = lambda name: {}) -> None:
+    def __init__(
+        self,
+        namespace_labels: NamespaceLabels = lambda name: {},
+        volumes: Volumes | None = None,
+        groups: Groups | None = None,
+    ) -> None:
+        self.volumes = volumes or Volumes()
+        self.groups = groups or Groups()
         self.size = 0
         self.capacity = 0
         self.version = 0
@@ -275,9 +284,10 @@ class Snapshot:
     def placed(self) -> Iterator[tuple[Profile, int, bool]]:
         return ((p.profile, p.row, p.ending) for p in self.pods.values() if p.row >= 0)
 
-    def domains(self, key: str) -> Ints:
-        """The number of each row's domain by a node label; -1 for nodes without the label."""
-        return self.labels.column(key).ids[: self.size]
+    def domains(self, key: str) -> tuple[Ints, int]:
+        """The number of each row's domain by a node label, -1 for nodes without it; and how many domains there are."""
+        column = self.labels.column(key)
+        return column.ids[: self.size], len(column.values)
 
 
 def _differs(old: core_v1.Node, new: core_v1.Node) -> bool:
@@ -291,16 +301,12 @@ def _differs(old: core_v1.Node, new: core_v1.Node) -> bool:
     )
 
 
-def domain_totals(domains: Ints, counts: Ints) -> Ints:
-    """`counts` summed over each domain; rows without a domain are left out. Indexed by domain."""
+def domain_totals(domains: Ints, counts: Ints, number: int) -> Ints:
+    """`counts` summed over each of `number` domains, and a 0 at the end.
+
+    That makes `totals[domains]` each row's total: rows without a domain (-1) find the 0.
+    """
     known = domains >= 0
-    if known.all():
-        return np.bincount(domains, weights=counts).astype(np.int64)
-    return np.bincount(domains[known], weights=counts[known]).astype(np.int64)
-
-
-def by_rows(domains: Ints, totals: Ints) -> Ints:
-    """Each row's domain's total; 0 for rows without a domain."""
-    if not len(totals):
-        return np.zeros(len(domains), np.int64)
-    return np.where(domains >= 0, totals[domains], 0)
+    if not known.all():
+        domains, counts = domains[known], counts[known]
+    return np.bincount(domains, weights=counts, minlength=number + 1).astype(np.int64)
