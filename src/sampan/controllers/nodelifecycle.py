@@ -79,7 +79,7 @@ class Lifecycle:
         elif seen.sign != sign:
             # The sign came some time since the last look. Its own time is exact if the clocks agree.
             said = max(unix(each) for each in sign)
-            plausible = seen.at <= said <= view.now
+            plausible = seen.at < said <= view.now
             seen = self._heard[name] = Seen(sign, said if plausible else view.now)
         return seen.at
 
