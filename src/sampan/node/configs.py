@@ -82,8 +82,14 @@ class PodConfigs:
         self.hold(pod_uid, ())
 
     @property
-    def watched(self) -> int:
-        return len(self._watched)
+    def watched(self) -> Watched:
+        """The same objects as the watches have them, without asking the server for those that are held."""
+        return Watched(self)
+
+    def informer(self, key: ConfigKey) -> Informer[Any] | None:
+        """The running watch of an object; None when it has not been heard of yet."""
+        informer = self._watched.get(key)
+        return informer if informer is not None and informer.synced.is_set() else None
 
     def _watch(self, key: ConfigKey) -> None:
         """What is there at the first list counts as a change too: it may have changed since the pod read it."""
@@ -105,3 +111,18 @@ class PodConfigs:
             callback(pods)
         if object is not None and object.immutable:
             self._unwatch(key)
+
+
+class Watched:
+    """contracts.Configs for refreshing: the news that made somebody ask has come by the watch."""
+
+    def __init__(self, configs: PodConfigs) -> None:
+        self._configs = configs
+
+    async def config_map(self, namespace: str, name: str) -> core_v1.ConfigMap | None:
+        informer = self._configs.informer(ConfigKey("ConfigMap", namespace, name))
+        return informer.get(name, namespace) if informer else await self._configs.config_map(namespace, name)
+
+    async def secret(self, namespace: str, name: str) -> core_v1.Secret | None:
+        informer = self._configs.informer(ConfigKey("Secret", namespace, name))
+        return informer.get(name, namespace) if informer else await self._configs.secret(namespace, name)

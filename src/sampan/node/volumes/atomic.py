@@ -47,7 +47,7 @@ def check(path: str) -> None:
 def write(directory: str, payload: Payload, *, gid: int = -1) -> bool:
     """Make the directory hold exactly `payload`; returns whether anything changed. Raises OSError and ValueError.
 
-    With `gid` the directories belong to that group, which may enter them. What an interrupted write left is removed.
+    With `gid` the directories belong to that group, which may read them. What an interrupted write left is removed.
     """
     files = {os.path.normpath(path): file for path, file in payload.items()}
     for path in payload:
@@ -73,7 +73,7 @@ def _own_directory(path: str, gid: int) -> None:
     if gid < 0:
         mode = 0o755
     else:
-        mode = 0o2775
+        mode = 0o2755
         os.chown(path, -1, gid)
     os.chmod(path, mode)
 

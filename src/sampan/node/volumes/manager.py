@@ -23,7 +23,7 @@ from sampan.client.client import FAILURES, Client
 from sampan.host import mounts
 from sampan.host.containers import Mount
 from sampan.node.configs import PodConfigs
-from sampan.node.contracts import AnyContainer, HostVolume, NodeFacts, NotYet, Places
+from sampan.node.contracts import AnyContainer, Configs, HostVolume, NodeFacts, NotYet, Places
 from sampan.node.volumes import claims, empty_dir, host_path, image, projected, subpaths
 from sampan.node.volumes.tokens import Tokens
 from sampan.node.volumes.types import ImageVolumes, Setup, VolumeFailure, Work
@@ -101,7 +101,7 @@ class PodVolumes:
 
     async def mount(self, pod: core_v1.Pod) -> Mapping[str, HostVolume]:
         async with self._lock(pod.metadata.uid or ""):
-            works = await self._prepare(pod, TYPES)
+            works = await self._prepare(pod, TYPES, self._configs)
             await self._act(pod, works)
             self._adopt(pod, works.values())
         return {name: work.volume for name, work in works.items()}
@@ -162,7 +162,7 @@ class PodVolumes:
                 self._failures.forget(uid)
 
     async def _refresh(self, pod: core_v1.Pod) -> None:
-        works = await self._prepare(pod, REFRESHED)
+        works = await self._prepare(pod, REFRESHED, self._configs.watched)
         await self._act(pod, works)
         self._adopt(pod, works.values())
 
@@ -190,11 +190,11 @@ class PodVolumes:
 
     # --- setting up ---
 
-    async def _prepare(self, pod: core_v1.Pod, types: Mapping[str, Prepare]) -> dict[str, Work]:
+    async def _prepare(self, pod: core_v1.Pod, types: Mapping[str, Prepare], configs: Configs) -> dict[str, Work]:
         """Raises NotYet with the first volume that cannot be had."""
         uid = pod.metadata.uid or ""
         disk, memory = self._places.volumes(uid), self._memory(uid)
-        setup = Setup(self._client, self._configs, self._tokens, self._node, self._images, disk, memory)
+        setup = Setup(self._client, configs, self._tokens, self._node, self._images, disk, memory)
         chosen = [(volume, prepare) for volume in pod.spec.volumes if (prepare := self._type(volume, types))]
         outcomes = await tasks.all_of(f"volumes {pod.metadata.name}", [self._one(setup, pod, *each) for each in chosen])
         works = {}
@@ -215,7 +215,9 @@ class PodVolumes:
     async def _one(self, setup: Setup, pod: core_v1.Pod, volume: core_v1.Volume, prepare: Prepare) -> Work:
         try:
             return await prepare(setup, pod, volume)
-        except (VolumeFailure, *FAILURES) as error:
+        except VolumeFailure as error:
+            raise _failed_mount(volume.name, str(error)) from error
+        except FAILURES as error:
             raise _failed_mount(volume.name, str(error)) from error
 
     async def _act(self, pod: core_v1.Pod, works: Mapping[str, Work]) -> None:
@@ -225,13 +227,15 @@ class PodVolumes:
             await self._call(lambda: self._perform(pod.metadata.uid or "", actions))
 
     def _perform(self, uid: str, actions: Iterable[tuple[str, Callable[[], None]]]) -> None:
-        name = ""
-        try:
-            self._ensure_directories(uid)
-            for name, action in actions:
+        first = True
+        for name, action in actions:
+            try:
+                if first:
+                    self._ensure_directories(uid)
+                    first = False
                 action()
-        except (VolumeFailure, OSError, ValueError) as error:
-            raise _failed_mount(name, str(error)) from error
+            except (VolumeFailure, OSError, ValueError) as error:
+                raise _failed_mount(name, str(error)) from error
 
     def _ensure_directories(self, uid: str) -> None:
         self._places.volumes(uid).mkdir(parents=True, exist_ok=True, mode=0o750)
@@ -255,7 +259,7 @@ class PodVolumes:
             os.makedirs(path, exist_ok=True)
             if os.path.ismount(path):
                 return
-            flags = mounts.MS_NOSUID | mounts.MS_NODEV | mounts.MS_NOEXEC
+            flags = mounts.MS_NOSUID | mounts.MS_NODEV
             try:
                 mounts.mount("tmpfs", path, "tmpfs", flags, "mode=0750,noswap")
             except OSError:
