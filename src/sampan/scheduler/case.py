@@ -11,7 +11,7 @@ from sampan.scheduler.snapshot import Snapshot
 from sampan.scheduler.tallies import Carried, matching
 
 if TYPE_CHECKING:
-    from sampan.scheduler.filters import Filter
+    from sampan.scheduler.filters.filter import Filter
 
 T = TypeVar("T")
 

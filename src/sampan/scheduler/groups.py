@@ -23,9 +23,9 @@ Controllers = Mapping[tuple[str, str], Callable[[str, str], Any]]
 
 
 class Groups:
-    def __init__(self, services: Services = lambda namespace: (), controllers: Controllers = {}) -> None:
+    def __init__(self, services: Services = lambda namespace: (), controllers: Controllers | None = None) -> None:
         self._services = services
-        self._controllers = controllers
+        self._controllers = controllers or {}
 
     def selector(self, profile: Profile) -> Selector | None:
         """None for a pod that belongs to no group."""

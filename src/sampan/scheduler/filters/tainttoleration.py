@@ -20,7 +20,7 @@ def passes(case: Case, rows: Rows) -> Bools:
             for taints in case.snapshot.taint_lists
         ]
     )
-    return verdicts[case.snapshot.taints[rows]]  # type: ignore[no-any-return]
+    return verdicts[case.snapshot.taints[rows]]
 
 
 FILTER = Filter(

@@ -17,7 +17,7 @@ def compute(case: Case, rows: Rows) -> Ints:
         left = np.maximum(capacity - snapshot.guessed[at, rows] - amount, 0)
         total += left * HIGHEST // np.maximum(capacity, 1)
         counted += capacity > 0
-    return total // np.maximum(counted, 1)  # type: ignore[no-any-return]
+    return total // np.maximum(counted, 1)
 
 
 SCORE = Score("NodeResourcesFit", 1, Kind.ROW, compute)
