@@ -21,7 +21,7 @@ class NodeConfig:
     places: Places
     cluster: ClusterFacts
     capacity: Capacity
-    reserved: Capacity = Capacity(0, 0, 0, 0)
+    reserved: Capacity = field(default_factory=lambda: Capacity(0, 0, 0, 0))
     hostname: str = ""
     version: str = "v1.37.0"
     runtime_version: str = "sampan://0.1.0"
