@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -24,8 +25,14 @@ def expose(samples: Iterable[Sample]) -> str:
             described.add(sample.name)
             lines += [f"# HELP {sample.name} {sample.help}", f"# TYPE {sample.name} {sample.kind}"]
         labels = ",".join(f'{name}="{_escape(value)}"' for name, value in sample.labels.items())
-        lines.append(f"{sample.name}{{{labels}}} {sample.value:g}" if labels else f"{sample.name} {sample.value:g}")
+        name = f"{sample.name}{{{labels}}}" if labels else sample.name
+        lines.append(f"{name} {_number(sample.value)}")
     return "\n".join(lines) + "\n" if lines else ""
+
+
+def _number(value: float) -> str:
+    """All digits: a counter past a million still has to move by one."""
+    return str(int(value)) if math.isfinite(value) and value == int(value) else repr(float(value))
 
 
 def _escape(value: str) -> str:
