@@ -21,3 +21,12 @@ class BodyTooLarge(Exception):
 
 class ProtocolError(ConnectionError):
     """The peer's answer is no HTTP."""
+
+
+class UpgradeRefused(Exception):
+    """The server answered a request for an upgrade in plain HTTP; `status` and `body` say why."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(f"the upgrade was refused with status {status}: {body[:200].decode(errors='replace')}")
+        self.status = status
+        self.body = body
