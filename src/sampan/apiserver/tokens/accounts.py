@@ -134,14 +134,13 @@ def read(claims: Mapping[str, Any], default_audiences: tuple[str, ...]) -> Bound
     except msgspec.ValidationError as error:
         raise TokenError(f"service account token claims could not be validated: {error}") from None
     private = public.private
-    account = private and _reference(private.serviceaccount)
-    if private is None or account is None or public.exp is None:
+    if private is None or public.exp is None:
         raise TokenError("service account token claims could not be validated")
     if public.sub != users.service_account(private.namespace, private.serviceaccount.name):
         raise TokenError("sub claim is invalid")
     bound = Bound(
         private.namespace,
-        account,
+        Reference(private.serviceaccount.name, private.serviceaccount.uid),
         (public.aud,) if isinstance(public.aud, str) else public.aud,
         public.exp,
         public.nbf or 0.0,
