@@ -1,0 +1,486 @@
+"""The generic resource: how any kind of object is created, changed and deleted.
+
+    document -> defaults -> mutating admission -> canonical form -> what the server owns -> Struct -> validation
+        -> validating admission -> bytes -> store (compare and swap)
+
+Reads come from the watch cache, which the store's watch keeps up to date before a write's answer goes out.
+"""
+
+from __future__ import annotations
+
+import inspect
+import secrets
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from sampan.api import codec
+from sampan.api.errors import (
+    MODIFIED,
+    StatusError,
+    already_exists,
+    bad_request,
+    conflict,
+    invalid,
+    invalid_error,
+    not_found_error,
+    not_supported,
+    service_unavailable,
+)
+from sampan.api.kinds.kind import Document, Kind
+from sampan.api.types import meta_v1
+from sampan.api.validation import meta as meta_rules
+from sampan.apiserver import traits
+from sampan.apiserver.allocation import ServiceAllocator
+from sampan.apiserver.cacher import Cacher, Item
+from sampan.apiserver.contracts import Admission, AdmissionPlugin, Attributes, Operation
+from sampan.store.types import Conflict, Store, Unavailable
+
+RETRIES = 16
+NAME_TRIES = 8
+_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+_decode_any = msgspec.json.Decoder().decode
+
+Change = Callable[[Document], Document]
+"""From the object as it is (a document of its own, with resourceVersion) to what it shall be."""
+
+
+@dataclass(slots=True)
+class Write:
+    """What one write request carries besides its body. `warnings` gathers what the client shall be told."""
+
+    attributes: Attributes
+    dry_run: bool = False
+    field_validation: str = "Warn"
+    warnings: list[str] = field(default_factory=list)
+
+
+def now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+class Resources:
+    """Writes to every stored kind."""
+
+    def __init__(
+        self, store: Store, cacher: Cacher, plugins: Sequence[AdmissionPlugin], services: ServiceAllocator
+    ) -> None:
+        self.store = store
+        self.cacher = cacher
+        self._plugins = tuple(plugins)
+        self._by_resource: dict[str, tuple[AdmissionPlugin, ...]] = {}
+        self._services = services
+
+    # Reading what a write starts from
+
+    async def current(self, kind: Kind, namespace: str, name: str) -> Item:
+        """The object as of now. Raises NotFound."""
+        if not self.cacher.fresh:
+            await self.cacher.catch_up()
+        item = self.cacher.of(kind).items.get(_key(kind, namespace, name))
+        if item is None:
+            raise not_found_error(kind.plural, kind.group, name)
+        return item
+
+    def key(self, kind: Kind, namespace: str, name: str) -> str:
+        return self.cacher.of(kind).prefix + _key(kind, namespace, name)
+
+    # Creation
+
+    async def create(self, kind: Kind, namespace: str, document: Document, write: Write) -> bytes:
+        """Store a new object and return it encoded, with resourceVersion."""
+        meta = metadata(document)
+        _place(kind, namespace, meta)
+        generated = not meta.get("name") and bool(meta.get("generateName"))
+        base = str(meta.get("generateName") or "")
+        for attempt in range(NAME_TRIES if generated else 1):
+            if generated:
+                meta["name"] = base[:58] + "".join(secrets.choice(_ALPHABET) for _ in range(5))
+            try:
+                return await self._create(kind, namespace, document, write)
+            except StatusError as error:
+                if error.reason != "AlreadyExists" or not generated or attempt == NAME_TRIES - 1:
+                    raise
+                document = dict(document, metadata={k: v for k, v in metadata(document).items() if k != "name"})
+                meta = metadata(document)
+        raise AssertionError("unreachable")
+
+    async def _create(self, kind: Kind, namespace: str, document: Document, write: Write) -> bytes:
+        meta = metadata(document)
+        if meta.get("resourceVersion"):
+            raise bad_request("resourceVersion should not be set on objects to be created")
+        for name in traits.SERVER_OWNED:
+            meta.pop(name, None)
+        meta["uid"] = str(uuid.uuid4())
+        meta["creationTimestamp"] = now()
+        if kind.resource in traits.GENERATION:
+            meta["generation"] = 1
+        kind.default(document)
+        admission = Admission(write.attributes, kind, "CREATE", document, None, write.dry_run)
+        await self._run(admission, "admit")
+        codec.normalize(kind, document)
+        kind.prepare_create(document)
+        name = str(meta.get("name") or "")
+        with self._services.reserve(kind, document, None):
+            object = codec.decode(kind, document)
+            errors = [*meta_rules.validate(kind, object), *kind.validate(object)]
+            if errors:
+                raise invalid_error(kind.name, kind.group, name, errors)
+            await self._run(admission, "validate")
+            value = self.encode(kind, object)
+            if write.dry_run:
+                if _key(kind, namespace, name) in self.cacher.of(kind).items:
+                    raise already_exists(kind.plural, kind.group, name)
+                return self.shown(kind, value)
+            try:
+                revision = await self.store.put(
+                    self.key(kind, namespace, name), value, expect=0, ttl=traits.TTL.get(kind.plural, 0)
+                )
+            except Conflict:
+                raise already_exists(kind.plural, kind.group, name) from None
+            except Unavailable as error:
+                raise service_unavailable(str(error)) from None
+        return self.shown(kind, codec.with_revision(value, revision))
+
+    # Change
+
+    async def update(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        change: Change,
+        write: Write,
+        *,
+        part: str = "",
+        conditional: bool = False,
+        uid: str = "",
+    ) -> bytes:
+        """Apply `change` to the object and store it, again when another write came between.
+
+        The changed document's resourceVersion, when it has one, must be the current one; with `conditional` it
+        came from the client, so that a lost race is the client's conflict. `part` is a subresource's name.
+        """
+        for _ in range(RETRIES):
+            item = await self.current(kind, namespace, name)
+            old = self.document(kind, item)
+            document = change(_decode_any(codec.encode(old)))
+            _check_identity(kind, namespace, name, document, old, uid)
+            given = str(metadata(document).get("resourceVersion") or "")
+            if given and given != str(item.revision):
+                raise conflict(kind.plural, kind.group, name)
+            try:
+                return await self._swap(kind, namespace, name, item, document, old, write, part)
+            except Conflict:
+                if conditional:
+                    raise conflict(kind.plural, kind.group, name) from None
+        raise conflict(kind.plural, kind.group, name, MODIFIED)
+
+    async def _swap(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        item: Item,
+        document: Document,
+        old: Document,
+        write: Write,
+        part: str,
+    ) -> bytes:
+        """One attempt; raises Conflict of the store when the object changed meanwhile."""
+        _carry_over(document, old)
+        if part == "status":
+            kept = {key: value for key, value in old.items() if key not in ("metadata", "status")}
+            document = {**kept, "metadata": document["metadata"], "status": document.get("status") or {}}
+        kind.default(document)
+        admission = Admission(write.attributes, kind, "UPDATE", document, old, write.dry_run)
+        await self._run(admission, "admit")
+        codec.normalize(kind, document)
+        if not part:
+            kind.prepare_update(document, old)
+        if kind.resource in traits.GENERATION:
+            _count_generation(document, old)
+        with self._services.reserve(kind, document, old):
+            object, before = codec.decode(kind, document), codec.decode(kind, old)
+            errors = list(meta_rules.validate_update(kind, object, before))
+            if part != "status":
+                errors += kind.validate(object) if part not in ("ephemeralcontainers", "resize", "binding") else ()
+                if not part:
+                    errors += kind.validate_update(object, before)
+            if errors:
+                raise invalid_error(kind.name, kind.group, name, errors)
+            await self._run(admission, "validate")
+            value = self.encode(kind, object)
+            return await self._store(kind, namespace, name, item, value, write)
+
+    async def _store(self, kind: Kind, namespace: str, name: str, item: Item, value: bytes, write: Write) -> bytes:
+        key = self.key(kind, namespace, name)
+        unchanged = codec.with_revision(value, item.revision) == item.value
+        if write.dry_run or (unchanged and not _finished(value)):
+            return self.shown(kind, codec.with_revision(value, item.revision))
+        try:
+            if _finished(value):
+                revision = await self.store.delete(key, expect=item.revision)
+            else:
+                revision = await self.store.put(key, value, expect=item.revision, ttl=traits.TTL.get(kind.plural, 0))
+        except Unavailable as error:
+            raise service_unavailable(str(error)) from None
+        return self.shown(kind, codec.with_revision(value, revision))
+
+    # Deletion
+
+    async def delete(
+        self, kind: Kind, namespace: str, name: str, options: meta_v1.DeleteOptions, write: Write
+    ) -> tuple[bytes, bool]:
+        """Delete, or mark for deletion. Returns the object as it was or is now, and whether it is gone."""
+        for _ in range(RETRIES):
+            item = await self.current(kind, namespace, name)
+            _check_preconditions(kind, name, item, options)
+            old = self.document(kind, item)
+            await self._run_both(Admission(write.attributes, kind, "DELETE", None, old, write.dry_run))
+            document = _decode_any(codec.encode(old))
+            wait = _mark(kind, document, options)
+            if not wait:
+                if not write.dry_run:
+                    try:
+                        await self.store.delete(self.key(kind, namespace, name), expect=item.revision)
+                    except Conflict:
+                        continue
+                    except Unavailable as error:
+                        raise service_unavailable(str(error)) from None
+                return self.shown(kind, item.value), True
+            object = codec.decode(kind, document)
+            try:
+                value = await self._store(kind, namespace, name, item, self.encode(kind, object), write)
+            except Conflict:
+                continue
+            return value, False
+        raise conflict(kind.plural, kind.group, name)
+
+    # Forms
+
+    def document(self, kind: Kind, item: Item) -> Document:
+        """The object in the kind's own version."""
+        made: Document = _decode_any(item.value)
+        return kind.storage.from_stored(made) if kind.storage else made
+
+    def encode(self, kind: Kind, object: msgspec.Struct) -> bytes:
+        """What is stored: the storage version, without resourceVersion."""
+        meta: meta_v1.ObjectMeta | None = getattr(object, "metadata", None)
+        if meta is not None and (meta.resourceVersion or meta.managedFields or meta.selfLink):
+            plain = msgspec.structs.replace(meta, resourceVersion=None, managedFields=(), selfLink=None)
+            object = msgspec.structs.replace(object, metadata=plain)
+        if kind.storage:
+            return codec.encode(kind.storage.to_stored(codec.document(object)))
+        return codec.encode(object)
+
+    def shown(self, kind: Kind, value: bytes) -> bytes:
+        """Stored bytes in the kind's own version."""
+        if kind.storage is None:
+            return value
+        return codec.encode(kind.storage.from_stored(_decode_any(value)))
+
+    # Admission
+
+    async def _run_both(self, admission: Admission) -> None:
+        await self._run(admission, "admit")
+        await self._run(admission, "validate")
+
+    async def _run(self, admission: Admission, step: str) -> None:
+        for plugin in self._plugins_for(admission.kind):
+            waiting: Awaitable[None] | None = getattr(plugin, step)(admission)
+            if waiting is not None and inspect.isawaitable(waiting):
+                await waiting
+
+    async def admit_connect(self, attributes: Attributes, kind: Kind, document: Document | None) -> None:
+        """Admission of what is not stored: a connection, a binding, an eviction, a token request."""
+        operation: Operation = "CREATE" if document is not None else "CONNECT"
+        await self._run_both(Admission(attributes, kind, operation, document))
+
+    def _plugins_for(self, kind: Kind) -> tuple[AdmissionPlugin, ...]:
+        found = self._by_resource.get(kind.resource)
+        if found is None:
+            found = tuple(plugin for plugin in self._plugins if not plugin.handles or kind.resource in plugin.handles)
+            self._by_resource[kind.resource] = found
+        return found
+
+
+def _key(kind: Kind, namespace: str, name: str) -> str:
+    return f"{namespace}/{name}" if kind.namespaced else name
+
+
+def metadata(document: Document) -> Document:
+    """The document's metadata, made when it has none. Its type has been checked by the decoder."""
+    meta = document.get("metadata")
+    if not isinstance(meta, dict):
+        meta = document["metadata"] = {}
+    return meta
+
+
+def _place(kind: Kind, namespace: str, meta: Document) -> None:
+    if not kind.namespaced:
+        return
+    given = meta.get("namespace")
+    if given and given != namespace:
+        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+    meta["namespace"] = namespace
+
+
+def _check_identity(kind: Kind, namespace: str, name: str, document: Document, old: Document, uid: str) -> None:
+    meta = metadata(document)
+    given = meta.get("name")
+    if given and given != name:
+        raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
+    meta["name"] = name
+    _place(kind, namespace, meta)
+    wanted, had = uid or str(meta.get("uid") or ""), str(metadata(old).get("uid") or "")
+    if wanted and wanted != had:
+        why = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {had}"
+        raise conflict(kind.plural, kind.group, name, why)
+
+
+def _carry_over(document: Document, old: Document) -> None:
+    """What the server owns stays when the client left it out."""
+    meta, before = metadata(document), metadata(old)
+    for name in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"):
+        if name in before and (name == "generation" or not meta.get(name)):
+            meta[name] = before[name]
+        elif name == "generation" or (name not in before and name.startswith("deletion")):
+            meta.pop(name, None)
+    meta.pop("managedFields", None)
+    meta.pop("selfLink", None)
+
+
+def _count_generation(document: Document, old: Document) -> None:
+    skip = ("metadata", "status", "apiVersion", "kind")
+    new_rest = {key: value for key, value in document.items() if key not in skip}
+    old_rest = {key: value for key, value in old.items() if key not in skip}
+    if new_rest != old_rest:
+        metadata(document)["generation"] = int(metadata(old).get("generation") or 0) + 1
+
+
+def _finished(value: bytes) -> bool:
+    """Whether nothing holds an object that is being deleted any more."""
+    if b'"deletionTimestamp"' not in value:
+        return False
+    meta = codec.meta(value)
+    if not meta.deletionTimestamp or meta.finalizers or meta.deletionGracePeriodSeconds:
+        return False
+    return not _NAMESPACE.decode(value).held
+
+
+class _Spec(msgspec.Struct):
+    finalizers: list[str] | None = None
+
+
+class _Held(msgspec.Struct):
+    kind: str = ""
+    spec: Any = None
+
+    @property
+    def held(self) -> bool:
+        if self.kind != "Namespace" or not isinstance(self.spec, dict):
+            return False
+        return bool(self.spec.get("finalizers"))
+
+
+_NAMESPACE = msgspec.json.Decoder(_Held)
+
+
+def _check_preconditions(kind: Kind, name: str, item: Item, options: meta_v1.DeleteOptions) -> None:
+    wanted = options.preconditions
+    if wanted is None:
+        return
+    if wanted.uid and wanted.uid != item.meta.uid:
+        why = f"Precondition failed: UID in precondition: {wanted.uid}, UID in object meta: {item.meta.uid}"
+        raise conflict(kind.plural, kind.group, name, why)
+    if wanted.resourceVersion and wanted.resourceVersion != str(item.revision):
+        why = (
+            f"Precondition failed: ResourceVersion in precondition: {wanted.resourceVersion}, "
+            f"ResourceVersion in object meta: {item.revision}"
+        )
+        raise conflict(kind.plural, kind.group, name, why)
+
+
+def _mark(kind: Kind, document: Document, options: meta_v1.DeleteOptions) -> bool:
+    """Write into the document that it is being deleted; False when nothing has to wait."""
+    meta = metadata(document)
+    _set_finalizers(meta, options)
+    grace = _grace(kind, document, options)
+    if kind.resource == "namespaces":
+        held = bool((document.get("spec") or {}).get("finalizers"))
+        if held:
+            document["status"] = {**(document.get("status") or {}), "phase": "Terminating"}
+    else:
+        held = False
+    if not grace and not held and not meta.get("finalizers"):
+        return False
+    before = meta.get("deletionGracePeriodSeconds")
+    if not meta.get("deletionTimestamp"):
+        meta["deletionTimestamp"] = _in(grace)
+        meta["deletionGracePeriodSeconds"] = grace
+        if meta.get("generation"):
+            meta["generation"] += 1
+    elif grace < int(before or 0):
+        meta["deletionTimestamp"] = _in(grace)
+        meta["deletionGracePeriodSeconds"] = grace
+    return True
+
+
+def _in(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
+
+
+def _grace(kind: Kind, document: Document, options: meta_v1.DeleteOptions) -> int:
+    """Seconds that an object is given to end; only pods have any."""
+    if kind.resource != "pods":
+        return 0
+    spec, status = document.get("spec") or {}, document.get("status") or {}
+    if not spec.get("nodeName") or status.get("phase") in ("Succeeded", "Failed"):
+        return 0
+    if options.gracePeriodSeconds is not None:
+        return max(0, options.gracePeriodSeconds)
+    return max(0, int(spec.get("terminationGracePeriodSeconds") or 0))
+
+
+def _set_finalizers(meta: Document, options: meta_v1.DeleteOptions) -> None:
+    """The garbage collector's finalizers as the propagation policy wants them."""
+    policy = options.propagationPolicy
+    if policy is None and options.orphanDependents is not None:
+        policy = "Orphan" if options.orphanDependents else "Background"
+    if policy is None:
+        return
+    kept = [name for name in meta.get("finalizers") or () if name not in ("orphan", "foregroundDeletion")]
+    if policy == "Orphan":
+        kept.append("orphan")
+    elif policy == "Foreground":
+        kept.append("foregroundDeletion")
+    if kept:
+        meta["finalizers"] = kept
+    else:
+        meta.pop("finalizers", None)
+
+
+def check_delete_options(options: meta_v1.DeleteOptions) -> None:
+    """Raises Invalid as upstream does."""
+    errors = []
+    if options.propagationPolicy is not None and options.orphanDependents is not None:
+        errors.append(
+            invalid(
+                "propagationPolicy",
+                options.propagationPolicy,
+                "orphanDependents and deletionPropagation cannot be both set",
+            )
+        )
+    if options.propagationPolicy not in (None, "Foreground", "Background", "Orphan"):
+        errors.append(
+            not_supported("propagationPolicy", options.propagationPolicy, ("Foreground", "Background", "Orphan", "nil"))
+        )
+    if options.dryRun not in ((), ("All",)):
+        errors.append(not_supported("dryRun", list(options.dryRun), ("All",)))
+    if errors:
+        raise invalid_error("DeleteOptions", "meta.k8s.io", "", errors)

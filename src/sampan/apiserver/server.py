@@ -1,0 +1,192 @@
+"""The API server put together: from a store and a configuration to a Handler that speaks Kubernetes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sampan.api.kinds import ALL
+from sampan.api.kinds.kind import Kind
+from sampan.api.types import policy_v1
+from sampan.api.user import User
+from sampan.apiserver import admission, bootstrap, reviews
+from sampan.apiserver.allocation import ServiceAllocator
+from sampan.apiserver.app import App, Parts, Serve
+from sampan.apiserver.authn.accounts import AccountTokens
+from sampan.apiserver.authn.authenticators import Authenticators
+from sampan.apiserver.authz.authorizer import Authorization
+from sampan.apiserver.cacher import Cacher
+from sampan.apiserver.contracts import NodeConnector
+from sampan.apiserver.documents import Documents
+from sampan.apiserver.endpoints import publish
+from sampan.apiserver.metrics import Metrics
+from sampan.apiserver.negotiation import Negotiator
+from sampan.apiserver.resource import Resources
+from sampan.apiserver.routes import Router
+from sampan.apiserver.subresources.connect import Connections
+from sampan.apiserver.subresources.pods import Pods
+from sampan.apiserver.subresources.scale import Scales
+from sampan.apiserver.tokens import accounts, discovery
+from sampan.apiserver.tokens.keys import Signer
+from sampan.apiserver.verbs.read import Reader
+from sampan.apiserver.verbs.watch import Watcher
+from sampan.apiserver.verbs.write import Writer
+from sampan.http.types import Handler
+from sampan.store.types import Store
+
+COMPACT_EVERY = 300.0
+PROXY_VERBS = ("get", "create", "update", "patch", "delete")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """`signer` signs service-account tokens. `advertise` is where pods find this server (None: nowhere).
+
+    `service_ip` is the ClusterIP of the service `kubernetes`; `connector` the way to nodes, None where nodes only
+    pretend. `tokens` maps static bearer tokens to users.
+    """
+
+    signer: Signer
+    service_cidr: str = "10.96.0.0/16"
+    service_ip: str = "10.96.0.1"
+    node_ports: tuple[int, int] = (30000, 32767)
+    advertise: tuple[str, int] | None = None
+    version: str = "v1.37.0"
+    issuer: str = accounts.ISSUER
+    tokens: Mapping[str, User] = field(default_factory=dict)
+    connector: NodeConnector | None = None
+    kinds: Sequence[Kind] = ALL
+
+
+class Server:
+    """`start`, then serve `handler` while `run` runs, then `close`. The store stays the caller's."""
+
+    def __init__(self, store: Store, config: Config) -> None:
+        kinds = tuple(config.kinds)
+        self._store = store
+        self._config = config
+        self.cacher = Cacher(store, kinds)
+        self.metrics = Metrics()
+        self.authorization = Authorization(self.cacher)
+        account_tokens = AccountTokens(self.cacher, (config.signer.verifier,), issuers=(config.issuer,))
+        self.authenticate = Authenticators(account_tokens, static=config.tokens)
+        services = ServiceAllocator(self.cacher, config.service_cidr, config.node_ports)
+        plugins = admission.plugins(self.cacher, self.authorization)
+        self.resources = Resources(store, self.cacher, plugins, services)
+        negotiator = Negotiator()
+        reader = Reader(store, self.cacher, negotiator)
+        self._special = self._specials(kinds)
+        self._app = App(
+            Parts(
+                router=Router(kinds),
+                documents=self._documents(kinds),
+                authenticate=self.authenticate,
+                authorize=self.authorization,
+                reader=reader,
+                watcher=Watcher(reader, self.cacher, negotiator),
+                writer=Writer(self.resources, reader),
+                metrics=self.metrics,
+                special=self._special,
+            )
+        )
+        self._follower: asyncio.Task[None] | None = None
+        self._measure()
+
+    @property
+    def handler(self) -> Handler:
+        return self._app.handle
+
+    async def start(self) -> None:
+        """Read the state and make what every cluster has. Afterwards requests can be answered."""
+        await self.cacher.load()
+        # The one task of this room: the cache follows the store from here on, `run` waits for it.
+        self._follower = asyncio.get_running_loop().create_task(self.cacher.run(), name="apiserver-cacher")
+        await bootstrap.install(self.resources)
+        if self._config.advertise:
+            await publish(self.resources, self._config.service_ip, self._config.advertise)
+
+    async def run(self) -> None:
+        """Until cancelled; raises what ended the cache. Superseded revisions are forgotten after 5 to 10 minutes."""
+        assert self._follower is not None, "start the server before running it"
+        boundary = self._store.revision
+        while True:
+            done, _ = await asyncio.wait({self._follower}, timeout=COMPACT_EVERY)
+            if done:
+                await self._follower
+                return
+            if boundary:
+                await self._store.compact(boundary)
+            boundary = self._store.revision
+
+    async def close(self) -> None:
+        if self._follower is not None:
+            self._follower.cancel()
+            await asyncio.gather(self._follower, return_exceptions=True)
+            self._follower = None
+
+    def _documents(self, kinds: Sequence[Kind]) -> Documents:
+        config = self._config
+        address = f"{config.advertise[0]}:{config.advertise[1]}" if config.advertise else ""
+        keys = (config.signer.verifier,)
+        url = f"https://{address or 'kubernetes.default.svc'}{discovery.KEYS_PATH}"
+        more = {
+            discovery.CONFIGURATION_PATH: lambda: (
+                discovery.configuration(keys, config.issuer, url),
+                discovery.CONFIGURATION_TYPE,
+            ),
+            discovery.KEYS_PATH: lambda: (discovery.keys(keys), discovery.KEYS_TYPE),
+        }
+        checks = {"ping": lambda: "", "etcd": self._check_store}
+        return Documents(kinds, address, config.version, self.metrics, checks, more)
+
+    def _check_store(self) -> str:
+        if self._follower is None or self._follower.done():
+            return "the watch cache does not follow the store"
+        return ""
+
+    def _specials(self, kinds: Sequence[Kind]) -> dict[tuple[str, str, str], Serve]:
+        scales, connections = Scales(self.resources), Connections(self.cacher, self.resources, self._config.connector)
+        budgets = next(kind for kind in kinds if kind.type is policy_v1.PodDisruptionBudget)
+        pods = Pods(self.resources, budgets)
+        found: dict[tuple[str, str, str], Serve] = {
+            ("pods", "binding", "create"): pods.bind,
+            ("bindings", "", "create"): pods.bind,
+            ("pods", "eviction", "create"): pods.evict,
+            ("pods", "log", "get"): connections.log,
+        }
+        for kind in kinds:
+            if any(sub.name == "scale" for sub in kind.subresources):
+                found[kind.resource, "scale", "get"] = scales.get
+                found[kind.resource, "scale", "update"] = scales.update
+                found[kind.resource, "scale", "patch"] = scales.patch
+        for part in ("exec", "attach", "portforward"):
+            found["pods", part, "get"] = found["pods", part, "create"] = connections.stream
+        for resource in ("pods", "services", "nodes"):
+            for verb in PROXY_VERBS:
+                found[resource, "proxy", verb] = connections.proxy
+        found |= reviews.handlers(
+            self.resources, self.authenticate, self.authorization, self._config.signer, self._config.issuer
+        )
+        return found
+
+    def _measure(self) -> None:
+        resources = self.cacher.resources
+        self.metrics.gauge(
+            "apiserver_storage_objects",
+            "Stored objects by resource.",
+            lambda: [(f'{{resource="{_name(c.group, c.plural)}"}}', len(c.items)) for c in resources.values()],
+        )
+        self.metrics.gauge(
+            "apiserver_longrunning_requests",
+            "Watches by resource.",
+            lambda: [
+                (f'{{verb="WATCH",resource="{_name(c.group, c.plural)}"}}', c.watchers)
+                for c in resources.values()
+                if c.watchers
+            ],
+        )
+
+
+def _name(group: str, plural: str) -> str:
+    return f"{plural}.{group}" if group else plural

@@ -1,0 +1,1 @@
+"""What a resource request does: one module per kind of verb."""
