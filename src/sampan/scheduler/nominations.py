@@ -23,6 +23,9 @@ class Nominations:
         found = self._of.get(uid)
         return found.node if found else ""
 
+    def priority(self, uid: str) -> int:
+        return self._of[uid].priority
+
     def put(self, uid: str, node: str, priority: int, profile: Profile) -> None:
         self._of[uid] = Nomination(node, priority, profile)
 

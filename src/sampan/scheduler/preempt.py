@@ -58,6 +58,8 @@ def plan(
     rows = np.flatnonzero(curable)
     if not len(rows):
         return Outcome(None)
+    if snapshot.lowest_priority >= priority(pod):
+        return Outcome(None, len(rows))
     rows = np.roll(rows, -(start % len(rows)))
     most = max(CANDIDATES_LEAST, snapshot.count // CANDIDATES_SHARE)
     found: list[Candidate] = []
@@ -134,7 +136,7 @@ def _by_budget(
     placed: Iterable[Placed], budgets: Sequence[policy_v1.PodDisruptionBudget]
 ) -> tuple[list[Placed], list[Placed]]:
     """Those whose eviction would break a budget, and the others; each budget allows only so many."""
-    left = {id(b): b.status.disruptionsAllowed for b in budgets}
+    left = {id(b): b.status.disruptionsAllowed or 0 for b in budgets}
     compiled = [(b, selectors.label_selector(b.spec.selector)) for b in budgets]
     breaking: list[Placed] = []
     keeping: list[Placed] = []

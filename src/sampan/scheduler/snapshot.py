@@ -5,6 +5,7 @@ Pods that were just assigned but not yet seen so (assumed) are in it like all ot
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -83,6 +84,7 @@ class Snapshot:
         """By row and uid."""
         self.tallies = Tallies(namespace_labels)
         self.namespace_labels = namespace_labels
+        self._priorities: Counter[int] = Counter()
         self._elsewhere: dict[str, set[str]] = {}
         self._free: list[int] = []
         self._taint_numbers: dict[Taints, int] = {(): 0}
@@ -197,6 +199,11 @@ class Snapshot:
                 known = self.images.setdefault(name, Image(image.sizeBytes or 0, set()))
                 known.rows.add(row)
 
+    @property
+    def lowest_priority(self) -> int:
+        """Of all pods on nodes."""
+        return min(self._priorities, default=2**31)
+
     # --- pods ---
 
     def put_pod(self, pod: core_v1.Pod, profile: Profile, node: str) -> None:
@@ -248,6 +255,10 @@ class Snapshot:
         for port in profile.ports:
             self._count_port(port, row, step)
         self.tallies.count(profile, row, placed.ending, step)
+        priority = placed.pod.spec.priority or 0
+        self._priorities[priority] += step
+        if not self._priorities[priority]:
+            del self._priorities[priority]
         self.changes.append(row)
         if len(self.changes) > 2 * LOG:
             self.forgotten += LOG
