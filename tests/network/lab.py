@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import json
 import os
 import re
 import socket
+import struct
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from sampan.host import namespaces, syscalls
 from sampan.host.containers import PortMapping, SandboxConfig
@@ -20,6 +23,7 @@ from sampan.network.pods import BridgeNetwork
 DEADLINE = 5.0
 _CLONE_NEWNET = 0x40000000
 _COUNTER = itertools.count(1)
+_SCTP = 132
 
 
 @contextlib.contextmanager
@@ -119,11 +123,11 @@ class Pod:
             server.close()
             await server.wait_closed()
 
-    async def ask(self, address: str, port: int) -> tuple[str, str]:
+    async def ask(self, address: str, port: int, *, deadline: float = DEADLINE) -> tuple[str, str]:
         """(who answered, whom it saw) over TCP. Raises OSError, TimeoutError."""
         loop = asyncio.get_running_loop()
         with self.socket() as client:
-            async with asyncio.timeout(DEADLINE):
+            async with asyncio.timeout(deadline):
                 await loop.sock_connect(client, (address, port))
                 data = await loop.sock_recv(client, 100)
         who, _, saw = data.decode().partition(" ")
@@ -188,3 +192,43 @@ def other_network(directory: Path) -> BridgeNetwork:
     return BridgeNetwork(
         instance(), "10.200.0.0/24", "10.200.0.0/16", "10.201.0.0/16", "10.201.0.10", directory / "run"
     )
+
+
+async def get(address: str, port: int) -> tuple[int, Any]:
+    """Status and JSON of `GET /`."""
+    reader, writer = await asyncio.open_connection(address, port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body)
+
+
+async def send_sctp(source: Pod, target: Pod, address: str, port: int) -> tuple[str, int]:
+    """Send an INIT chunk; (source address, destination port) of the packet that arrives at the target."""
+    loop = asyncio.get_running_loop()
+
+    def raw() -> socket.socket:
+        made = socket.socket(socket.AF_INET, socket.SOCK_RAW, _SCTP)
+        made.setblocking(False)
+        return made
+
+    chunk = struct.pack("!BBHIIHHI", 1, 0, 20, 1, 65536, 1, 1, 1)
+    head = struct.pack("!HHI", 5000, port, 0)
+    packet = head + struct.pack("<I", crc32c(head + bytes(4) + chunk)) + chunk
+    with namespaces.inside(target.path, "net", raw) as listening, namespaces.inside(source.path, "net", raw) as sending:
+        sending.sendto(packet, (address, 0))
+        async with asyncio.timeout(DEADLINE):
+            data = await loop.sock_recv(listening, 2048)
+    return socket.inet_ntoa(data[12:16]), int.from_bytes(data[22:24], "big")
+
+
+def crc32c(data: bytes) -> int:
+    """Castagnoli's, as SCTP has it (RFC 9260, appendix A)."""
+    value = 0xFFFFFFFF
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = (value >> 1) ^ (0x82F63B78 & -(value & 1))
+    return value ^ 0xFFFFFFFF

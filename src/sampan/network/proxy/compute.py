@@ -12,6 +12,7 @@ Frontends lead there through verdict maps, so the number of services costs a pac
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
@@ -19,21 +20,27 @@ from sampan.api.types import core_v1, discovery_v1
 from sampan.network import names
 from sampan.network.proxy import endpoints as backends
 from sampan.network.proxy.endpoints import Endpoint
-from sampan.network.proxy.ruleset import Ruleset, merge
+from sampan.network.proxy.ruleset import Health, Ruleset, merge
 
 MASQUERADE = 0x4000
 """The bit of the packet mark that asks for masquerading."""
 
 AFFINITY_SECONDS = 10800
 
+NOBODY = "0.0.0.0/32"
+
+PROXY_NAME = "service.kubernetes.io/service-proxy-name"
+"""A service with this label is another proxy's business."""
+
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """From where we look: the node, its pods' range, and addresses that the node answers itself (its DNS)."""
+    """From where we look: the node, its pods' range, addresses that the node answers itself (its DNS), its zone."""
 
     node: str
     pod_cidr: str
     own_addresses: frozenset[str] = frozenset()
+    zone: str = ""
 
 
 def compute(services: Iterable[core_v1.Service], slices: Iterable[discovery_v1.EndpointSlice], view: View) -> Ruleset:
@@ -58,10 +65,14 @@ def compute_service(service: core_v1.Service, slices: Collection[discovery_v1.En
     ruleset, spec = Ruleset(), service.spec
     if spec.type == "ExternalName" or spec.clusterIP in (None, "", "None"):
         return ruleset
+    if PROXY_NAME in service.metadata.labels:
+        return ruleset
     ordered = sorted(slices, key=lambda slice: slice.metadata.name or "")
     for port in spec.ports:
         found = backends.of_port(ordered, port.name or "", port.protocol or "TCP", view.node)
         _Port(service, port, found, view, ruleset).write()
+    if spec.type == "LoadBalancer" and spec.externalTrafficPolicy == "Local" and spec.healthCheckNodePort:
+        ruleset.health[spec.healthCheckNodePort] = Health(*key_of(service), backends.ready_here(ordered, view.node))
     return ruleset
 
 
@@ -83,13 +94,13 @@ class _Port:
         self.view = view
         self.ruleset = ruleset
         self.name = names.digest(*key_of(service), port.name or "", self.protocol, str(port.port))
-        self.all = backends.usable(found, local=False)
-        self.here = backends.usable(found, local=True)
-        ruleset.hairpins.update(f"{each.address} . {each.address}" for each in self.all if each.local)
+        self.all = backends.near(backends.usable(found), view.node, view.zone)
+        self.here = backends.usable([each for each in found if each.local])
+        ruleset.hairpins.update(f"{each.address} . {each.address}" for each in (*self.all, *self.here) if each.local)
 
     def write(self) -> None:
         for address in self.spec.clusterIPs or (self.spec.clusterIP or "",):
-            if ":" not in address and address not in self.view.own_addresses:
+            if _is_ipv4(address) and address not in self.view.own_addresses:
                 self.internal(address)
         for address, ranges in self.outside().items():
             self.external("services", f"{address} . {self.protocol} . {self.port.port}", ranges)
@@ -104,12 +115,12 @@ class _Port:
         found: dict[str, tuple[str, ...]] = {}
         balancer = self.service.status.loadBalancer
         if self.spec.type == "LoadBalancer" and balancer is not None:
-            ranges = tuple(each for each in self.spec.loadBalancerSourceRanges if ":" not in each)
+            ranges = _ranges(self.spec.loadBalancerSourceRanges)
             for ingress in balancer.ingress:
-                if ingress.ip and ":" not in ingress.ip and ingress.ipMode != "Proxy":
+                if ingress.ip and _is_ipv4(ingress.ip) and ingress.ipMode != "Proxy":
                     found[ingress.ip] = ranges
         for address in self.spec.externalIPs:
-            if ":" not in address:
+            if _is_ipv4(address):
                 found.setdefault(address, ())
         return found
 
@@ -131,7 +142,7 @@ class _Port:
             self.ruleset.maps[f"dead-{into}"][key] = "goto refuse"
             return
         name = f"ext-{self.name}" if not ranges else f"ext-{names.digest(self.name, *ranges)}"
-        rules = [f"ip saddr != {{ {', '.join(sorted(set(ranges)))} }} drop"] if ranges else []
+        rules = [f"ip saddr != {{ {', '.join(ranges)} }} drop"] if ranges else []
         masquerade = f"meta mark set meta mark | {MASQUERADE:#x}"
         if self.spec.externalTrafficPolicy == "Local":
             # Traffic that comes from the cluster itself is not external, whatever address it uses.
@@ -174,3 +185,24 @@ class _Port:
         if self.protocol == "udp":
             chosen = self.here if policy == "Local" else self.all
             self.ruleset.flows[address, port] = frozenset((each.address, each.port) for each in chosen)
+
+
+def _is_ipv4(text: str) -> bool:
+    """One text that nft does not take would keep out all that comes with it."""
+    try:
+        return bool(ipaddress.IPv4Address(text))
+    except ValueError:
+        return False
+
+
+def _ranges(texts: Collection[str]) -> tuple[str, ...]:
+    """IPv4 ranges without those that others contain; with IPv6 ranges only, one that nobody has."""
+    found = []
+    for text in texts:
+        try:
+            found.append(ipaddress.IPv4Network(text.strip(), strict=False))
+        except ValueError:
+            continue
+    if not found:
+        return (NOBODY,) if texts else ()
+    return tuple(str(each) for each in ipaddress.collapse_addresses(found))

@@ -15,6 +15,9 @@ class Endpoint(NamedTuple):
     serving: bool
     terminating: bool
     local: bool
+    nodes: frozenset[str] = frozenset()
+    """For whom the slice wants it: names of nodes, and of zones."""
+    zones: frozenset[str] = frozenset()
 
     @property
     def target(self) -> str:
@@ -31,7 +34,7 @@ def of_port(slices: Iterable[discovery_v1.EndpointSlice], name: str, protocol: s
             if (port.name or "") != name or (port.protocol or "TCP") != protocol or not port.port:
                 continue
             for endpoint in slice.endpoints:
-                for address in endpoint.addresses[:1]:
+                for address in endpoint.addresses[:1]:  # the API says that all are alike and to use the first
                     made = _endpoint(endpoint, address, port.port, node)
                     known = found.get((address, port.port))
                     if known is None or (made.ready, made.serving) > (known.ready, known.serving):
@@ -43,11 +46,41 @@ def _endpoint(endpoint: discovery_v1.Endpoint, address: str, port: int, node: st
     conditions = endpoint.conditions or discovery_v1.EndpointConditions()
     ready = conditions.ready is not False
     serving = conditions.serving if conditions.serving is not None else ready
-    return Endpoint(address, port, ready, serving, bool(conditions.terminating), endpoint.nodeName == node)
+    nodes = frozenset(hint.name for hint in endpoint.hints.forNodes) if endpoint.hints else frozenset()
+    zones = frozenset(hint.name for hint in endpoint.hints.forZones) if endpoint.hints else frozenset()
+    local = endpoint.nodeName == node
+    return Endpoint(address, port, ready, serving, bool(conditions.terminating), local, nodes, zones)
 
 
-def usable(endpoints: list[Endpoint], *, local: bool) -> list[Endpoint]:
-    """The ready ones; when there are none, those that still serve while they terminate. `local`: this node's only."""
-    here = [endpoint for endpoint in endpoints if endpoint.local] if local else endpoints
-    ready = [endpoint for endpoint in here if endpoint.ready]
-    return ready or [endpoint for endpoint in here if endpoint.serving and endpoint.terminating]
+def ready_here(slices: Iterable[discovery_v1.EndpointSlice], node: str) -> int:
+    """How many ready endpoints a node has, whatever their ports."""
+    return len(
+        {
+            address
+            for slice in slices
+            if slice.addressType == "IPv4"
+            for endpoint in slice.endpoints
+            for address in endpoint.addresses[:1]
+            if (made := _endpoint(endpoint, address, 0, node)).ready and made.local
+        }
+    )
+
+
+def usable(endpoints: list[Endpoint]) -> list[Endpoint]:
+    """The ready ones; when there are none, those that still serve while they terminate."""
+    ready = [endpoint for endpoint in endpoints if endpoint.ready]
+    return ready or [endpoint for endpoint in endpoints if endpoint.serving and endpoint.terminating]
+
+
+def near(endpoints: list[Endpoint], node: str, zone: str) -> list[Endpoint]:
+    """Those whose hints name this node, else this zone; all of them when hints are missing or leave nobody.
+
+    Source: service.spec.trafficDistribution, EndpointSlice hints.
+    """
+    if all(endpoint.nodes for endpoint in endpoints):
+        chosen = [endpoint for endpoint in endpoints if node in endpoint.nodes]
+        if chosen:
+            return chosen
+    if all(endpoint.zones for endpoint in endpoints):
+        return [endpoint for endpoint in endpoints if zone in endpoint.zones] or endpoints
+    return endpoints

@@ -11,11 +11,13 @@ from sampan.network.proxy.ruleset import Ruleset, changed
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The table's name and the ranges that its fixed part speaks of."""
+    """The table's name and the ranges that its fixed part speaks of; its pods know the node as `gateway`."""
 
     name: str
     cluster_cidr: str
     service_cidr: str
+    pod_cidr: str
+    gateway: str
 
     def whole(self, ruleset: Ruleset) -> str:
         """A script that replaces the table, in one transaction."""
@@ -86,7 +88,8 @@ table ip {self.name} {{
   }}
   chain postrouting {{
     type nat hook postrouting priority srcnat; policy accept;
-    ct status dnat ip saddr . ip daddr @hairpins masquerade
+    ct status dnat ip daddr {self.pod_cidr} ip saddr . ip daddr @hairpins snat to {self.gateway}
+    ct status dnat ip daddr {self.pod_cidr} meta mark & {MASQUERADE:#x} != 0 snat to {self.gateway}
     ct status dnat meta mark & {MASQUERADE:#x} != 0 masquerade
   }}
   chain refuse {{

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 Elements = dict[str, str]
 """Key to verdict: `10.96.0.1 . tcp . 443` to `goto svc-...`."""
@@ -11,19 +12,34 @@ Elements = dict[str, str]
 MAPS = ("services", "node-ports", "dead-services", "dead-node-ports")
 """Frontends with a chain that translates, and those that answer `reject` or `drop`."""
 
+Address = tuple[str, int]
+"""An address and a port; of a node port ("", number), for it is on every address of the node."""
+
+Flows = Mapping[Address, frozenset[Address]]
+"""UDP frontends with where they lead."""
+
+
+class Health(NamedTuple):
+    """What a load balancer is told about a service: how many ready endpoints this node has of it."""
+
+    namespace: str
+    name: str
+    endpoints: int
+
 
 @dataclass(slots=True)
 class Ruleset:
     """Parts of one service or of all: chains (rules by name), affinity sets (seconds by name), maps, hairpins.
 
-    `flows` are UDP frontends with where they lead: ("10.96.0.10", 53) or ("", node port) to (address, port) pairs.
+    `flows` are the UDP frontends, `health` is what is answered on the health check node ports.
     """
 
     chains: dict[str, tuple[str, ...]] = field(default_factory=dict)
     sets: dict[str, int] = field(default_factory=dict)
     maps: dict[str, Elements] = field(default_factory=lambda: {name: {} for name in MAPS})
     hairpins: set[str] = field(default_factory=set)
-    flows: dict[tuple[str, int], frozenset[tuple[str, int]]] = field(default_factory=dict)
+    flows: dict[Address, frozenset[Address]] = field(default_factory=dict)
+    health: dict[int, Health] = field(default_factory=dict)
 
 
 def merge(parts: Iterable[Ruleset]) -> Ruleset:
@@ -39,6 +55,8 @@ def merge(parts: Iterable[Ruleset]) -> Ruleset:
                 into.setdefault(key, verdict)
         for frontend, targets in part.flows.items():
             whole.flows.setdefault(frontend, targets)
+        for port, health in part.health.items():
+            whole.health.setdefault(port, health)
     for alive, dead in (("services", "dead-services"), ("node-ports", "dead-node-ports")):
         for key in whole.maps[alive].keys() & whole.maps[dead].keys():
             del whole.maps[dead][key]

@@ -1,0 +1,1 @@
+"""Services in the kernel (kube-proxy): compute.py decides, apply.py writes, proxy.py follows the cluster."""
