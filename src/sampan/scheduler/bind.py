@@ -60,7 +60,7 @@ class Binder:
         pod = entry.pod
         try:
             await self._volumes.prepare(pod.metadata.namespace or "", claims, node)
-        except (*FAILURES, TimeoutError) as error:
+        except FAILURES as error:
             self._failed(entry, f"binding volumes: {error}")
             return
         self._take()

@@ -23,8 +23,8 @@ class Failure(NamedTuple):
     curable: Bools
 
 
-def failure(planner: Planner, profile: Profile, blocker: str = "") -> Failure:
-    """`blocker` is what makes all nodes alike impossible."""
+def failure(planner: Planner, profile: Profile, blocker: str = "", uid: str = "", priority: int = 0) -> Failure:
+    """`blocker` is what makes all nodes alike impossible; uid and priority say which promises bind the pod."""
     snapshot = planner.snapshot
     curable = np.zeros(snapshot.size, np.bool_)
     if not snapshot.count:
@@ -51,11 +51,12 @@ def failure(planner: Planner, profile: Profile, blocker: str = "") -> Failure:
             rejected.add(each.name)
             curable |= failed_here & ~final_here
             open_ &= ~failed_here
-    if open_.any():
-        # Only room that others were promised is left.
-        reasons["node(s) were reserved for pods of higher priority"] += int(open_.sum())
-        rejected.add("NodeResourcesFit")
-        curable |= open_
+    for node, others in planner.nominations.ahead_of(uid, priority).items():
+        row = snapshot.rows.get(node, -1)
+        if row >= 0 and open_[row]:
+            reasons.update(planner.lacking(case, row, others))
+            rejected.add("NodeResourcesFit")
+            curable[row] = True
     return Failure(summary(snapshot.count, reasons), frozenset(rejected), curable)
 
 

@@ -10,6 +10,7 @@ from sampan.scheduler import filters, scores
 from sampan.scheduler.arrays import Bools, Ints, Rows, np
 from sampan.scheduler.case import Case
 from sampan.scheduler.filters.filter import Filter, Scope
+from sampan.scheduler.filters.nodeports import REASON as NO_PORTS
 from sampan.scheduler.nominations import Nominations
 from sampan.scheduler.profile import Profile
 from sampan.scheduler.scores.score import Kind, Score, normalise
@@ -87,26 +88,22 @@ class Planner:
             for node, profiles in reserved.items():
                 row = self.snapshot.rows.get(node)
                 if row is not None and able[row]:
-                    able[row] = self._fits_beside(case, row, profiles)
+                    able[row] = not self.lacking(case, row, profiles)
         return able
 
-    def _fits_beside(self, case: Case, row: int, others: list[Profile]) -> bool:
-        """Whether the node would still have room after the pods that were promised it."""
+    def lacking(self, case: Case, row: int, others: list[Profile]) -> list[str]:
+        """What the node would lack for the pod, in NodeResourcesFit's words, after those that were promised it."""
         snapshot = self.snapshot
-        if snapshot.allocatable[PODS, row] - snapshot.requested[PODS, row] <= len(others):
-            return False
-        taken: dict[int, int] = {}
+        free = snapshot.allocatable[:, row] - snapshot.requested[:, row]
         for other in others:
+            free[PODS] -= 1
             for name, amount in other.demand.exact.items():
-                index = snapshot.resource(name)
-                taken[index] = taken.get(index, 0) + amount
-        if any(
-            snapshot.allocatable[index, row] - snapshot.requested[index, row] - taken.get(index, 0) < amount
-            for index, amount in case.demand
-        ):
-            return False
+                free[snapshot.resource(name)] -= amount
+        found = ["Too many pods"] if free[PODS] < 1 else []
+        names = tuple(snapshot.resources)
+        found += [f"Insufficient {names[index]}" for index, amount in case.demand if free[index] < amount]
         ports = {(p.protocol, p.port) for other in others for p in other.ports}
-        return not any((p.protocol, p.port) in ports for p in case.profile.ports)
+        return found + ([NO_PORTS] if any((p.protocol, p.port) in ports for p in case.profile.ports) else [])
 
     def _draw(self, totals: Ints) -> int | None:
         if not len(totals):

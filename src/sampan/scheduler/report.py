@@ -99,7 +99,7 @@ class Reporter:
         known = conditions.find(pod.status.conditions, type)
         condition = core_v1.PodCondition(type=type, status=status, reason=reason, message=message)
         (new,) = conditions.put((known,) if known else (), condition, rfc3339(self._clock.now()))
-        found = {"type": type, "status": status, "reason": reason, "message": message}
+        found: dict[str, Any] = {"type": type, "status": status, "reason": reason, "message": message}
         found |= {"lastTransitionTime": new.lastTransitionTime, "lastProbeTime": None}
         return found | ({"observedGeneration": pod.metadata.generation} if pod.metadata.generation else {})
 

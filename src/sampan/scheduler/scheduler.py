@@ -144,7 +144,7 @@ class Scheduler:
     def _refused(self, entry: Entry, profile: Profile, blocker: str, group: Group) -> None:
         """Say why, and see whether evicting others would help."""
         pod = entry.pod
-        failure = explain.failure(self.planner, profile, blocker)
+        failure = explain.failure(self.planner, profile, blocker, entry.uid, entry.priority)
         message, nominated = failure.message, self.planner.nominations.get(entry.uid)
         if self.snapshot.count:
             outcome = preempt.plan(
