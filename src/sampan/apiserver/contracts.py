@@ -117,14 +117,19 @@ class AdmissionPlugin(Protocol):
 
 
 class NodeConnector(Protocol):
-    """The way from the API server to a node's server and to pods (log, exec, attach, portforward, proxy)."""
+    """The way from the API server to a node's server and to pods (log, exec, attach, portforward, proxy).
 
-    async def send(self, address: str, port: int, request: Request, *, scheme: str = "https") -> Response:
+    With `node` the connection proves the API server's identity, which nobody but nodes may see. Raises OSError.
+    """
+
+    async def send(
+        self, address: str, port: int, request: Request, *, scheme: str = "https", node: bool = False
+    ) -> Response:
         """The answer, its body streamed."""
         ...
 
     async def connect(
-        self, address: str, port: int, request: Request, *, scheme: str = "https"
+        self, address: str, port: int, request: Request, *, scheme: str = "https", node: bool = False
     ) -> tuple[Response, Connection]:
-        """An upgraded connection: the node's 101 response and the raw bytes behind it."""
+        """An upgraded connection: the 101 response and the raw bytes behind it."""
         ...

@@ -10,7 +10,7 @@ from sampan.api.kinds import ALL
 from sampan.api.kinds.kind import Kind
 from sampan.api.types import policy_v1
 from sampan.api.user import User
-from sampan.apiserver import admission, bootstrap, reviews
+from sampan.apiserver import admission, reviews
 from sampan.apiserver.allocation import ServiceAllocator
 from sampan.apiserver.app import App, Parts, Serve
 from sampan.apiserver.authn.accounts import AccountTokens
@@ -19,11 +19,11 @@ from sampan.apiserver.authz.authorizer import Authorization
 from sampan.apiserver.cacher import Cacher
 from sampan.apiserver.contracts import NodeConnector
 from sampan.apiserver.documents import Documents
-from sampan.apiserver.endpoints import publish
 from sampan.apiserver.metrics import Metrics
 from sampan.apiserver.negotiation import Negotiator
 from sampan.apiserver.resource import Resources
 from sampan.apiserver.routes import Router
+from sampan.apiserver.seed import install, publish
 from sampan.apiserver.subresources.connect import Connections
 from sampan.apiserver.subresources.pods import Pods
 from sampan.apiserver.subresources.scale import Scales
@@ -102,7 +102,7 @@ class Server:
         await self.cacher.load()
         # The one task of this room: the cache follows the store from here on, `run` waits for it.
         self._follower = asyncio.get_running_loop().create_task(self.cacher.run(), name="apiserver-cacher")
-        await bootstrap.install(self.resources)
+        await install(self.resources)
         if self._config.advertise:
             await publish(self.resources, self._config.service_ip, self._config.advertise)
 

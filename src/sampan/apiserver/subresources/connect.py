@@ -112,7 +112,7 @@ class Connections:
 
         async def connect(asked: Request) -> tuple[Response, Connection]:
             try:
-                return await connector.connect(place.address, place.port, asked)
+                return await connector.connect(place.address, place.port, asked, node=True)
             except OSError as error:
                 raise service_unavailable(f"error dialing backend: {error}") from None
 
@@ -124,9 +124,12 @@ class Connections:
         scheme, name, port = _split(route.name)
         await self._resources.admit_connect(attributes, route.kind, None)
         connector = self._required()
+        node = False
         if route.kind.plural == "nodes":
             place = self.node(name)
-            address, number, scheme = place.address, int(port) if port else place.port, scheme or "https"
+            node = not port or port == str(place.port)
+            address, number = place.address, _port_number(port, {}) if port else place.port
+            scheme = scheme or ("https" if node else "http")
         elif route.kind.plural == "pods":
             address, number = self._pod_address(route, name, port)
         else:
@@ -142,14 +145,13 @@ class Connections:
             onward = Request(request.method, target, headers, request.content)
 
             async def connect(asked: Request) -> tuple[Response, Connection]:
-                return await connector.connect(address, number, asked, scheme=scheme or "http")
+                return await connector.connect(address, number, asked, scheme=scheme or "http", node=node)
 
             return await relay(onward, connect)
         body = request.content if isinstance(request.content, bytes) else await request.content.read(64 << 20)
         try:
-            response = await connector.send(
-                address, number, Request(request.method, target, headers, body), scheme=scheme or "http"
-            )
+            onward = Request(request.method, target, headers, body)
+            response = await connector.send(address, number, onward, scheme=scheme or "http", node=node)
         except OSError as error:
             raise service_unavailable(f"error trying to reach service: {error}") from None
         kept = [(key, value) for key, value in response.headers if key.lower() not in _HOP | {"content-length"}]
@@ -193,7 +195,7 @@ class Connections:
 
     async def _send(self, place: Place, request: Request, node: str) -> Response:
         try:
-            response: Response = await self._required().send(place.address, place.port, request)
+            response: Response = await self._required().send(place.address, place.port, request, node=True)
         except OSError as error:
             text = f'Get "https://{place.address}:{place.port}{request.raw_path}": {error}'
             raise status_error(500, "InternalError", text) from None

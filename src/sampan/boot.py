@@ -1,0 +1,226 @@
+"""The composition root: the one module that knows every part, and puts them into three processes.
+
+apiserver   API server and store
+manager     controllers and scheduler
+node        kubelet, service proxy, DNS
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import ipaddress
+import logging
+import signal
+import socket
+import ssl
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+
+from sampan import pki
+from sampan.api.kinds import ALL
+from sampan.client.client import Client
+from sampan.client.informer import Informers
+from sampan.config import VERSION, ClusterConfig
+from sampan.http.client import HttpTransport
+from sampan.http.tls import client_context, server_context
+from sampan.supervisor import Channel, Role, Supervisor
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """This machine as a node of the cluster."""
+
+    name: str
+    ip: str
+
+
+def serve(cluster: ClusterConfig, listener: int) -> None:
+    """Be the supervisor until told to stop."""
+    Path("/proc/self/comm").write_text("sampan")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s")
+    node = this_node(cluster)
+    make_identities(cluster, node)
+    preload()
+    # What was imported is shared by all processes as long as the collector does not touch it.
+    gc.collect()
+    gc.freeze()
+    supervisor = Supervisor(cluster.run_dir, cluster.log_dir, listener)
+    supervisor.start(Role("apiserver", lambda channel: _run(run_apiserver(cluster, channel))))
+    supervisor.start(Role("node", lambda channel: _run(run_node(cluster, node, channel))))
+    supervisor.start(Role("manager", lambda channel: _run(run_manager(cluster, channel))))
+    supervisor.serve()
+
+
+def preload() -> None:
+    """Import before the fork what the processes would import after it."""
+    import sampan.apiserver.server
+    import sampan.controllers.manager
+    import sampan.host.runtime
+    import sampan.images.store
+    import sampan.network
+    import sampan.node.agent
+    import sampan.node.parts
+    import sampan.node.server
+    import sampan.scheduler
+    import sampan.store.sqlite  # noqa: F401
+
+
+def this_node(cluster: ClusterConfig) -> Node:
+    """Name and address of this machine: what the settings say, else the host's name and its uplink's address."""
+    name = cluster.node_name or socket.gethostname().split(".")[0].lower()
+    return Node(name, cluster.node_ip or uplink_address() or cluster.advertise_ip)
+
+
+def uplink_address() -> str:
+    """The source address towards the world, "" without one. Nothing is sent: connecting UDP only looks up the route."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return ""
+        address = str(probe.getsockname()[0])
+    return "" if ipaddress.ip_address(address).is_loopback else address
+
+
+def make_identities(cluster: ClusterConfig, node: Node) -> None:
+    """Every key and certificate of the cluster; only what is missing or near its end is made."""
+    authority = pki.Authority(cluster.pki_dir)
+    names = ("kubernetes", "kubernetes.default", "kubernetes.default.svc")
+    hosts = (
+        "localhost",
+        *names,
+        f"kubernetes.default.svc.{cluster.cluster_domain}",
+        node.name,
+        *dict.fromkeys(("127.0.0.1", cluster.advertise_ip, cluster.service_ip, node.ip, *_concrete(cluster))),
+    )
+    for identity in (
+        pki.Identity("apiserver", "kube-apiserver", (), hosts),
+        pki.Identity("apiserver-kubelet-client", "kube-apiserver-kubelet-client", ("system:masters",)),
+        pki.Identity("admin", "kubernetes-admin", ("system:masters",)),
+        pki.Identity("controller-manager", "system:kube-controller-manager"),
+        pki.Identity("scheduler", "system:kube-scheduler"),
+        pki.Identity("node", f"system:node:{node.name}", ("system:nodes",), (node.name, node.ip, "127.0.0.1")),
+    ):
+        authority.ensure(identity)
+    authority.token_key()
+
+
+def _concrete(cluster: ClusterConfig) -> tuple[str, ...]:
+    return tuple(address for address in cluster.bind_addresses if address not in ("0.0.0.0", "::"))  # noqa: S104
+
+
+def _run(main: Awaitable[None]) -> None:
+    """A process's event loop; ends without a trace when it was told to stop."""
+    logging.captureWarnings(True)
+
+    async def until_stopped() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, task.cancel)
+        await main
+
+    try:
+        uvloop.run(until_stopped())
+    except asyncio.CancelledError:
+        return
+    except KeyboardInterrupt:
+        return
+
+
+# --- the API server
+
+
+async def run_apiserver(cluster: ClusterConfig, channel: Channel) -> None:
+    from sampan.apiserver.connector import Connector
+    from sampan.apiserver.server import Config, Server
+    from sampan.apiserver.tokens.keys import load
+    from sampan.http.server import Server as HttpServer
+    from sampan.store.sqlite import SqliteStore
+
+    directory = cluster.pki_dir
+    node_tls = client_context(
+        ca_file=directory / "ca.crt",
+        cert_file=directory / "apiserver-kubelet-client.crt",
+        key_file=directory / "apiserver-kubelet-client.key",
+    )
+    connector = Connector(node_tls, client_context(insecure=True))
+    store = await SqliteStore.open(cluster.data_dir / "state.db")
+    server = Server(
+        store,
+        Config(
+            signer=load(directory / "sa.key"),
+            service_cidr=cluster.service_cidr,
+            service_ip=cluster.service_ip,
+            advertise=(cluster.advertise_ip, cluster.api_port),
+            version=VERSION,
+            connector=connector,
+        ),
+    )
+    tls = server_context(directory / "apiserver.crt", directory / "apiserver.key", directory / "ca.crt")
+    front = HttpServer(server.handler, tls=tls)
+    try:
+        await server.start()
+        addresses = dict.fromkeys((*cluster.bind_addresses, "127.0.0.1", cluster.advertise_ip))
+        if "0.0.0.0" in addresses:  # noqa: S104
+            addresses = dict.fromkeys(("0.0.0.0",))  # noqa: S104
+        for address in addresses:
+            await front.listen(address, cluster.api_port, before_it_exists=True)
+        channel.announce_api()
+        channel.ready()
+        await server.run()
+    finally:
+        await front.close()
+        await server.close()
+        await connector.close()
+        await store.close()
+
+
+# --- controllers and scheduler
+
+
+def transport_as(cluster: ClusterConfig, identity: str) -> HttpTransport:
+    """A connection to the API server that proves one of the cluster's identities."""
+    directory = cluster.pki_dir
+    tls: ssl.SSLContext = client_context(
+        ca_file=directory / "ca.crt", cert_file=directory / f"{identity}.crt", key_file=directory / f"{identity}.key"
+    )
+    return HttpTransport(cluster.api_url, tls=tls)
+
+
+async def run_manager(cluster: ClusterConfig, channel: Channel) -> None:
+    from sampan.controllers.manager import Manager
+    from sampan.controllers.settings import Settings
+    from sampan.scheduler import Scheduler
+
+    await channel.wait_api()
+    transport = transport_as(cluster, "controller-manager")
+    schedulers = transport_as(cluster, "scheduler")
+    client = Client(transport, ALL, user_agent="sampan-controller-manager")
+    informers = Informers(client)
+    directory = cluster.pki_dir
+    settings = Settings(
+        root_ca=(directory / "ca.crt").read_text(),
+        signing_certificate=(directory / "ca.crt").read_text(),
+        signing_key=(directory / "ca.key").read_text(),
+        cluster_cidr=cluster.pod_cidr,
+    )
+    manager = Manager(client, settings=settings, informers=informers)
+    scheduler = Scheduler(Client(schedulers, ALL, user_agent="sampan-scheduler"), informers)
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(informers.run(), name="informers")
+            group.create_task(manager.run(), name="controllers")
+            group.create_task(scheduler.run(), name="scheduler")
+            await informers.synced()
+            channel.ready()
+    finally:
+        await transport.close()
+        await schedulers.close()
