@@ -12,8 +12,6 @@ from sampan.runtime.clock import Clock, RealClock
 LONGEST = 24 * 3600.0
 """Seconds that a command may take; whoever has less time cancels."""
 
-DEFAULT_PORT = 80
-
 
 class LifecycleHooks:
     """contracts.Hooks."""
@@ -55,10 +53,9 @@ class LifecycleHooks:
 async def _get(pod: core_v1.Pod, container: core_v1.Container, action: core_v1.HTTPGetAction) -> None:
     """Any answer is a success. A server that answers HTTPS in plain text is asked again in plain text."""
     try:
-        port = http.port_number(action.port or DEFAULT_PORT, container)
+        address = http.action_address(action, container, pod.status.podIP or "")
     except Unprobeable as error:
         raise HookFailure(f"HTTP lifecycle hook for {_where(pod, container)} failed - error: {error}") from error
-    address = http.action_address(action, container, pod.status.podIP or "")._replace(port=port)
     headers = http.action_headers(action)
     try:
         try:

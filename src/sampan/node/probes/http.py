@@ -20,6 +20,8 @@ from sampan.node.probes.outcome import AGENT, Outcome, Unprobeable, authority, d
 REDIRECTS = 10
 HEAD_LIMIT = 64 * 1024
 
+_DEFAULTS = {"User-Agent": AGENT, "Accept": "*/*"}
+
 Headers = tuple[tuple[str, str], ...]
 
 

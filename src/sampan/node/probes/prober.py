@@ -185,6 +185,11 @@ class Prober:
             if not probe.stopped:
                 self._later(probe, probe.period)
             return
+        except Exception:
+            log.exception("%s probe of container %s failed to run", probe.kind, probe.container_id[:12])
+            if not probe.stopped:
+                self._later(probe, probe.period)
+            return
         if not probe.stopped:
             self._judge(probe, outcome, began)
 
