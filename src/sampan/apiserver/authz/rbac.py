@@ -36,6 +36,8 @@ class Grants(NamedTuple):
     """All that a user has in one place; `errors` are roles that bindings name and nobody made."""
 
     grants: tuple[Grant, ...]
+    paths: tuple[Grant, ...]
+    """Those of the grants that are about paths."""
     errors: tuple[str, ...]
 
 
@@ -103,7 +105,7 @@ class Rbac:
     def _path(self, attributes: Attributes) -> Decision:
         """Paths are few for honest clients and endless for others, so their answers are not kept."""
         found = self._granted(attributes.user, "")
-        for rule, decision in found.grants:
+        for rule, decision in found.paths:
             if rule.covers_path(attributes.verb, attributes.path):
                 return decision
         return _denied(found.errors)
@@ -174,7 +176,8 @@ class Rbac:
                 continue
             decision = Decision(True, f"RBAC: allowed by {_describe(bound)}")
             grants += [Grant(self._compile(rule), decision) for rule in rules]
-        return Grants(tuple(grants), tuple(errors))
+        paths = tuple(grant for grant in grants if grant.rule.rule.nonResourceURLs)
+        return Grants(tuple(grants), paths, tuple(errors))
 
     def _bindings(self, user: User, namespace: str) -> Iterator[_Bound]:
         """Cluster bindings before the namespace's; one that names a user twice counts once."""

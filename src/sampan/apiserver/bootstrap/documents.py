@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from sampan.api import codec
 from sampan.api.kinds import core, rbac, scheduling
 from sampan.api.kinds.kind import Document, Kind
 from sampan.api.types.rbac_v1 import PolicyRule
@@ -79,7 +80,7 @@ def changes(view: View) -> list[Change]:
         if existing is None:
             made.append(Change("create", kind, document))
         elif kind.group == GROUP:
-            improved = reconcile(document, msgspec.to_builtins(existing, str_keys=True))
+            improved = reconcile(document, codec.document(existing))
             if improved is not None:
                 made.append(Change("update", kind, improved))
     return made
@@ -105,10 +106,12 @@ def reconcile(wanted: Document, existing: Document) -> Document | None:
         rule = made.setdefault("aggregationRule", {})
         _add(rule, "clusterRoleSelectors", wanted["aggregationRule"]["clusterRoleSelectors"])
     else:
+        if made.get("rules") == wanted["rules"]:
+            return made if made != existing else None
         held = msgspec.convert(made.get("rules") or [], tuple[PolicyRule, ...])
         lacking = missing(held, msgspec.convert(wanted["rules"], tuple[PolicyRule, ...]))
         if lacking:
-            made["rules"] = [*(made.get("rules") or []), *msgspec.to_builtins(lacking)]
+            made["rules"] = [*(made.get("rules") or []), *(codec.document(each) for each in lacking)]
     return made if made != existing else None
 
 
