@@ -45,8 +45,12 @@ class Subject(Protocol):
         """Nothing of it is left here: the object may go."""
         ...
 
-    def acknowledge(self, pod: core_v1.Pod) -> None:
-        """The server's answer."""
+    def acknowledge(self, pod: core_v1.Pod, told: core_v1.PodStatus) -> None:
+        """The server's answer to a status."""
+        ...
+
+    def deleted(self, left: core_v1.Pod | None) -> None:
+        """The server has been asked to delete it; what is `left` waits for finalizers."""
         ...
 
     def vanished(self) -> None:
@@ -113,7 +117,7 @@ class StatusWriter:
     async def _write(self, subject: Subject) -> None:
         pod, wanted = subject.pod, subject.wanted
         body = changes(pod.status, wanted) if wanted is not None else {}
-        if body:
+        if wanted is not None and body:
             meta = pod.metadata
             answer = await self._client.patch(
                 core_v1.Pod,
@@ -123,15 +127,12 @@ class StatusWriter:
                 how="strategic",
                 subresource="status",
             )
-            subject.acknowledge(answer)
+            subject.acknowledge(answer, wanted)
 
     async def _delete(self, subject: Subject) -> None:
         meta = subject.pod.metadata
         left = await self._client.delete(core_v1.Pod, meta.name or "", meta.namespace or "", grace=0, uid=meta.uid)
-        if left is None:
-            subject.vanished()
-        else:
-            subject.acknowledge(left)
+        subject.deleted(left)
 
 
 def changes(old: core_v1.PodStatus, new: core_v1.PodStatus) -> dict[str, Any]:
