@@ -1,0 +1,27 @@
+"""Pods for tests, from the part of their spec that matters."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+from sampan.api.types import core_v1
+from sampan.testing.objects import one
+
+UID = "8f4d2a10-0000-4000-8000-000000000001"
+
+
+def pod(spec: str, *, name: str = "web", metadata: str = "", status: str = "") -> core_v1.Pod:
+    """`spec`, `metadata` and `status` are YAML, from any column; a container without an image gets one."""
+    text = f"apiVersion: v1\nkind: Pod\nmetadata:\n  name: {name}\n  namespace: default\n  uid: {UID}\n"
+    text += _under(metadata, "  ") + "spec:\n" + _under(spec, "  ")
+    if status:
+        text += "status:\n" + _under(status, "  ")
+    found: Any = one(text)
+    assert isinstance(found, core_v1.Pod)
+    return found
+
+
+def _under(text: str, indent: str) -> str:
+    text = textwrap.dedent(text).strip("\n")
+    return textwrap.indent(text, indent) + "\n" if text else ""
