@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sampan.api import codec
+from sampan.api.kinds import core
+from sampan.api.kinds.kind import Document
 from sampan.api.types import core_v1
 
 _WITH_SECRET = ("cephfs", "flexVolume", "iscsi", "rbd", "scaleIO", "storageos")
@@ -83,3 +86,8 @@ def secrets_of_volume(volume: core_v1.PersistentVolume) -> Iterator[tuple[str, s
     for reference in references:
         if reference is not None:
             yield reference.namespace or home, reference.name or ""
+
+
+def of_document(pod: Document) -> Iterator[tuple[str, str]]:
+    """`of_pod` of a document that its type can be decoded from."""
+    return of_pod(codec.decode(core.POD, pod))

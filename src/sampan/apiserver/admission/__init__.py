@@ -1,0 +1,46 @@
+"""What every write passes between authorization and storage, in upstream's order."""
+
+from __future__ import annotations
+
+from sampan.apiserver.admission.accounts import ServiceAccount
+from sampan.apiserver.admission.certificates import (
+    CertificateApproval,
+    CertificateSigning,
+    CertificateSubjectRestriction,
+)
+from sampan.apiserver.admission.namespaces import NamespaceLifecycle
+from sampan.apiserver.admission.pods import (
+    DefaultTolerationSeconds,
+    Priority,
+    RuntimeClass,
+    TaintNodesByCondition,
+)
+from sampan.apiserver.admission.roles import RoleEscalation
+from sampan.apiserver.admission.storage import (
+    DefaultIngressClass,
+    DefaultStorageClass,
+    PersistentVolumeClaimResize,
+    StorageObjectInUseProtection,
+)
+from sampan.apiserver.authz.authorizer import Authorization
+from sampan.apiserver.contracts import AdmissionPlugin, View
+
+
+def plugins(view: View, authorization: Authorization) -> tuple[AdmissionPlugin, ...]:
+    """All plugins, each once, in the order in which a write passes them."""
+    return (
+        NamespaceLifecycle(view),
+        ServiceAccount(view),
+        TaintNodesByCondition(),
+        Priority(view),
+        DefaultTolerationSeconds(),
+        DefaultStorageClass(view),
+        StorageObjectInUseProtection(),
+        PersistentVolumeClaimResize(view),
+        RuntimeClass(view),
+        CertificateApproval(authorization),
+        CertificateSigning(authorization),
+        CertificateSubjectRestriction(),
+        DefaultIngressClass(view),
+        RoleEscalation(authorization.escalation),
+    )
