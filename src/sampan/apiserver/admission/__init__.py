@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sampan.apiserver.admission.accounts import ServiceAccount
+from sampan.apiserver.admission.base import Plugin
 from sampan.apiserver.admission.certificates import (
     CertificateApproval,
     CertificateSigning,
@@ -23,10 +24,10 @@ from sampan.apiserver.admission.storage import (
     StorageObjectInUseProtection,
 )
 from sampan.apiserver.authz.authorizer import Authorization
-from sampan.apiserver.contracts import AdmissionPlugin, View
+from sampan.apiserver.contracts import View
 
 
-def plugins(view: View, authorization: Authorization) -> tuple[AdmissionPlugin, ...]:
+def plugins(view: View, authorization: Authorization) -> tuple[Plugin, ...]:
     """All plugins, each once, in the order in which a write passes them."""
     return (
         NamespaceLifecycle(view),
