@@ -46,7 +46,8 @@ WHERE = f'(pod: "web_default({UID})", container: c)'
         (
             "{runAsNonRoot: true}",
             "nginx",
-            f"container has runAsNonRoot and image has non-numeric user (nginx), cannot verify user is non-root {WHERE}",
+            "container has runAsNonRoot and image has non-numeric user (nginx), "
+            f"cannot verify user is non-root {WHERE}",
         ),
         ("{runAsNonRoot: true, runAsUser: 0}", "1000", f"container's runAsUser breaks non-root policy {WHERE}"),
     ],
