@@ -87,6 +87,6 @@ def test_a_service_leads_to_somebody_or_refuses(ready: list[bool], serving: list
     assert alive != ("10.96.0.50 . tcp . 80" in ruleset.maps["dead-services"])
     text = "".join("".join(rules) for rules in ruleset.chains.values())
     for at, each in enumerate(ready):
-        assert (f"10.244.0.{at + 2} " in text) == each
+        assert (f"ip to 10.244.0.{at + 2}:" in text or f"10.244.0.{at + 2} . " in text) == each
     for at, each in enumerate(serving):
-        assert (f"10.244.1.{at + 2} " in text) == (each and not any(ready))
+        assert (f"ip to 10.244.1.{at + 2}:" in text or f"10.244.1.{at + 2} . " in text) == (each and not any(ready))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -235,7 +234,6 @@ async def test_other_udp_flows_are_left_alone(bench: Bench) -> None:
 async def test_a_rolling_update_fails_no_request(bench: Bench) -> None:
     """Endpoints take turns while clients ask without a pause; each endpoint stops when `quiet` says so."""
     await bench.show(cluster.service("web"), cluster.slice("web", bench.one.address))
-    runs = asyncio.create_task(bench.proxy.run())
     served: Counter[str] = Counter()
     done = asyncio.Event()
 
@@ -243,25 +241,27 @@ async def test_a_rolling_update_fails_no_request(bench: Bench) -> None:
         while not done.is_set():
             served[(await pod.ask("10.96.0.50", 80))[0]] += 1
 
-    clients = [asyncio.create_task(client(pod)) for pod in (HOST, bench.one, bench.two, bench.world)]
-    for turn in range(10):
-        old, new = (bench.one, bench.two) if turn % 2 == 0 else (bench.two, bench.one)
-        bench.cluster.put(cluster.slice("web", old.address, new.address))
-        bench.cluster.put(
-            cluster.slice("web", cluster.endpoint(old.address, ready=False, terminating=True), new.address)
-        )
-        await asyncio.wait_for(bench.proxy.quiet(old.address), lab.DEADLINE)
-        before = served[old.address]
-        asked = sum(served.values())
-        while sum(served.values()) < asked + 40:
-            await asyncio.sleep(0)
-        assert served[old.address] <= before + len(clients), "only requests that were under way"
-    done.set()
-    await asyncio.gather(*clients)
+    async def roll() -> None:
+        for turn in range(10):
+            old, new = (bench.one, bench.two) if turn % 2 == 0 else (bench.two, bench.one)
+            leaving = cluster.endpoint(old.address, ready=False, terminating=True)
+            bench.cluster.put(cluster.slice("web", old.address, new.address))
+            bench.cluster.put(cluster.slice("web", leaving, new.address))
+            await asyncio.wait_for(bench.proxy.quiet(old.address), lab.DEADLINE)
+            before, asked = served[old.address], sum(served.values())
+            while sum(served.values()) < asked + 40:
+                await asyncio.sleep(0)
+            assert served[old.address] <= before + len(CLIENTS), "only requests that were under way"
+        done.set()
+
+    CLIENTS = (HOST, bench.one, bench.two, bench.world)
+    async with asyncio.TaskGroup() as group:
+        runs = group.create_task(bench.proxy.run())
+        asking = [group.create_task(client(pod)) for pod in CLIENTS]
+        await group.create_task(roll())
+        await asyncio.gather(*asking)
+        runs.cancel()
     assert len(served) == 2
-    runs.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await runs
 
 
 async def test_rules_that_a_firewall_flushed_come_back(bench: Bench) -> None:

@@ -160,26 +160,32 @@ class _Port:
         if name not in self.ruleset.chains:
             endpoints = self.here if local else self.all
             sticky = self.spec.sessionAffinity == "ClientIP"
-            self.ruleset.chains[name] = self.sticky(endpoints) if sticky else (self.spread(endpoints),)
+            self.ruleset.chains[name] = self.sticky(endpoints) if sticky else self.spread(endpoints)
         return name
 
-    def spread(self, endpoints: list[Endpoint]) -> str:
+    def spread(self, endpoints: list[Endpoint]) -> tuple[str, ...]:
+        """The last rule is for packets that come while the map is being replaced: they find it empty."""
+        last = self.translate(endpoints[0])
+        if len(endpoints) == 1:
+            return (last,)
         targets = ", ".join(f"{at} : {each.target}" for at, each in enumerate(endpoints))
         choice = f"numgen random mod {len(endpoints)} map {{ {targets} }}"
-        return f"meta l4proto {self.protocol} dnat ip addr . port to {choice}"
+        return f"meta l4proto {self.protocol} dnat ip addr . port to {choice}", last
 
     def sticky(self, endpoints: list[Endpoint]) -> tuple[str, ...]:
-        """Clients that are remembered first; the others at random."""
+        """Clients that are remembered first; the others at random. For the last rule see `spread`."""
         config = self.spec.sessionAffinityConfig
         seconds = (config.clientIP.timeoutSeconds if config and config.clientIP else None) or AFFINITY_SECONDS
         marks = [names.digest(self.name, each.target, str(seconds)) for each in endpoints]
         for each, mark in zip(endpoints, marks, strict=True):
             self.ruleset.sets[f"aff-{mark}"] = seconds
-            translate = f"meta l4proto {self.protocol} dnat ip to {each.address}:{each.port}"
-            self.ruleset.chains[f"ep-{mark}"] = (f"update @aff-{mark} {{ ip saddr }}", translate)
+            self.ruleset.chains[f"ep-{mark}"] = (f"update @aff-{mark} {{ ip saddr }}", self.translate(each))
         verdicts = ", ".join(f"{at} : goto ep-{mark}" for at, mark in enumerate(marks))
         known = [f"ip saddr @aff-{mark} goto ep-{mark}" for mark in marks]
-        return (*known, f"numgen random mod {len(endpoints)} vmap {{ {verdicts} }}")
+        return *known, f"numgen random mod {len(endpoints)} vmap {{ {verdicts} }}", f"goto ep-{marks[0]}"
+
+    def translate(self, endpoint: Endpoint) -> str:
+        return f"meta l4proto {self.protocol} dnat ip to {endpoint.address}:{endpoint.port}"
 
     def flow(self, address: str, port: int, policy: str | None) -> None:
         if self.protocol == "udp":

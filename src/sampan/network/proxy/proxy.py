@@ -55,6 +55,7 @@ class Proxy:
         self._clock = clock or RealClock()
         self._parts: dict[Key, Ruleset] = {}
         self._dirty: set[Key] = set()
+        self._writing = False
         self._changed = asyncio.Event()
         self._quiet = asyncio.Condition()
         self.writes = 0
@@ -84,7 +85,7 @@ class Proxy:
         Who stops a pod waits for this, with a deadline, before the signal.
         """
         async with self._quiet:
-            await self._quiet.wait_for(lambda: not self._dirty and not self._serves(address))
+            await self._quiet.wait_for(lambda: not (self._dirty or self._writing or self._serves(address)))
 
     def samples(self) -> Iterator[Sample]:
         yield Sample("sampan_proxy_writes_total", "counter", "Rulesets written to the kernel.", {}, self.writes)
@@ -133,23 +134,31 @@ class Proxy:
 
     async def write(self) -> None:
         """Bring the kernel up to date; tries again until it is."""
+        before = self._applier.applied or Ruleset()
+        self._writing = True
+        try:
+            ruleset = await self._apply()
+        finally:
+            self._writing = False
+        await self._after(before, ruleset)
+
+    async def _apply(self) -> Ruleset:
         attempts = 0
         while True:
             dirty, self._dirty = self._dirty, set()
             for key in dirty:
                 self._recompute(key)
-            before, ruleset = self._applier.applied, merge(self._parts[key] for key in sorted(self._parts))
+            ruleset = merge(self._parts[key] for key in sorted(self._parts))
             try:
                 if await self._applier.apply(ruleset):
                     self.writes += 1
-                break
+                return ruleset
             except nft.NftFailure as failure:
                 attempts += 1
                 self.failures += 1
                 delay = RETRY.delay(attempts)
                 log.error("the kernel refuses the proxy's rules, next attempt in %.1f s: %s", delay, failure)
-                await self._clock.sleep(delay)
-        await self._after(before or Ruleset(), ruleset)
+            await self._clock.sleep(delay)
 
     def _recompute(self, key: Key) -> None:
         service = self._services.get(key[1], key[0])
