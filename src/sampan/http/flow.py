@@ -179,6 +179,14 @@ class Raw:
         if not self._gate.open:
             await self._gate.wait()
 
+    async def finish(self) -> None:
+        """End our direction; under TLS, which has no half, the connection."""
+        if not self._transport.is_closing():
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
+            else:
+                self._transport.close()
+
     def close(self) -> None:
         self._transport.close()
 

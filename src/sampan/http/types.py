@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from urllib.parse import parse_qs, unquote, urlencode
 
 CHUNK = 64 * 1024
@@ -77,6 +77,15 @@ class Connection(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Finishing(Protocol):
+    """A Connection that can end its own direction alone."""
+
+    async def finish(self) -> None:
+        """Nothing more will be written; the peer may still send. What cannot do half closes entirely."""
+        ...
 
 
 Takeover = Callable[[Connection], Awaitable[None]]
