@@ -11,6 +11,7 @@ from sampan.controllers import (
     endpointslice,
     endpointslicemirroring,
     garbagecollector,
+    job,
     namespace,
     nodeipam,
     nodelifecycle,
@@ -42,4 +43,5 @@ ALL: tuple[Declare, ...] = (
     replicationcontroller.declare,
     replicaset.declare,
     deployment.declare,
+    job.declare,
 )

@@ -67,15 +67,17 @@ def selects(selector: Selector, labels: Any) -> bool:
     return not selector.empty and selector.matches(labels)
 
 
-def claim(type: type, owner: Any, kind: Kind, selector: Selector, view: View) -> Generator[Action, Any, list[Any]]:
-    """Adopt and release; returns what the owner owns now."""
+def claim(
+    type: type, owner: Any, kind: Kind, selector: Selector, view: View, *, finalizer: str = ""
+) -> Generator[Action, Any, list[Any]]:
+    """Adopt and release; returns what the owner owns now. `finalizer` comes and goes with the ownership."""
     metadata = meta(owner)
     mine: list[Any] = []
     for object in owned(type, owner, view):
         if selects(selector, meta(object).labels):
             mine.append(object)
         elif metadata.deletionTimestamp is None:
-            yield from _unless_gone(Patch(object, _release(metadata.uid or ""), "strategic"))
+            yield from _unless_gone(Patch(object, _release(metadata.uid or "", finalizer), "strategic"))
     if metadata.deletionTimestamp is not None:
         return mine
     orphans: tuple[Any, ...] = tuple(view.by(type, BY_CONTROLLER, f"orphan/{metadata.namespace or ''}"))
@@ -86,7 +88,7 @@ def claim(type: type, owner: Any, kind: Kind, selector: Selector, view: View) ->
     ]
     if wanted and (yield Call(lambda client: _still_there(client, owner))):
         for orphan in wanted:
-            adopted = yield from _unless_gone(Patch(orphan, _adopt(owner, kind), "strategic"))
+            adopted = yield from _unless_gone(Patch(orphan, _adopt(owner, kind, finalizer), "strategic"))
             if adopted is not None:
                 mine.append(adopted)
     return mine
@@ -113,11 +115,12 @@ def _unless_gone(patch: Patch) -> Generator[Action, Any, Any]:
         raise
 
 
-def _release(uid: str) -> dict[str, Any]:
-    return {"metadata": {"ownerReferences": [{"$patch": "delete", "uid": uid}]}}
+def _release(uid: str, finalizer: str) -> dict[str, Any]:
+    dropped = {"$deleteFromPrimitiveList/finalizers": [finalizer]} if finalizer else {}
+    return {"metadata": {"ownerReferences": [{"$patch": "delete", "uid": uid}], **dropped}}
 
 
-def _adopt(owner: Any, kind: Kind) -> dict[str, Any]:
+def _adopt(owner: Any, kind: Kind, finalizer: str) -> dict[str, Any]:
     made = reference(owner, kind)
     entry = {name: getattr(made, name) for name in made.__struct_fields__}
-    return {"metadata": {"ownerReferences": [entry]}}
+    return {"metadata": {"ownerReferences": [entry], **({"finalizers": [finalizer]} if finalizer else {})}}

@@ -142,7 +142,7 @@ class World:
             case Patch(object):
                 return self._patch(action)
             case Delete(object) | Evict(object):
-                self.remove(object)
+                return self._delete(object)
             case Call(function):
                 return asyncio.run(_await(function, self))
         return None
@@ -166,7 +166,20 @@ class World:
         generation = meta(old).generation or 1
         if getattr(object, "spec", None) != getattr(old, "spec", None):
             generation += 1
+        if meta(object).deletionTimestamp is not None and not meta(object).finalizers:
+            self.remove(object)
+            return object
         return self._store(object, replace(meta(object), generation=generation))
+
+    def _delete(self, object: Any) -> Any:
+        """What has finalizers only begins to go."""
+        there = self._cache(type(object)).get(meta(object).name or "", meta(object).namespace or "")
+        if there is None:
+            raise not_found_error(type(object).__name__.lower() + "s", "", meta(object).name or "")
+        if not meta(there).finalizers:
+            self.remove(there)
+            return None
+        return self._store(there, replace(meta(there), deletionTimestamp=rfc3339(self.now)))
 
     def _patch(self, action: Patch) -> Any:
         before = document(action.object)
