@@ -48,9 +48,10 @@ def read_beneath(root: str, path: str, limit: int) -> str | None:
         return None
     finally:
         os.close(directory)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return None
     with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return None
         return file.read(limit).decode("utf-8", "surrogateescape")
 
 
