@@ -85,12 +85,12 @@ class Priority(Plugin):
             if found is None:
                 return 0, PREEMPT
             spec["priorityClassName"] = found.metadata.name
-        return found.value, found.preemptionPolicy or PREEMPT
+        return found.value or 0, found.preemptionPolicy or PREEMPT
 
     def _default(self) -> scheduling_v1.PriorityClass | None:
         """Of several defaults the lowest counts."""
         found = [each for each in self._view.list(scheduling_v1.PriorityClass) if each.globalDefault]
-        return min(found, key=lambda each: (each.value, each.metadata.name or ""), default=None)
+        return min(found, key=lambda each: (each.value or 0, each.metadata.name or ""), default=None)
 
     def validate(self, admission: Admission) -> None:
         document = admission.document
@@ -169,9 +169,8 @@ class RuntimeClass(Plugin):
             if not _same_amounts(overhead, found.overhead.podFixed):
                 raise refuse(admission, _MISMATCH)
         elif overhead:
-            raise refuse(
-                admission, "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"
-            )
+            why = "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"
+            raise refuse(admission, why)
 
 
 _MISMATCH = "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead"

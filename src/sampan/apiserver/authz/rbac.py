@@ -225,7 +225,7 @@ def _denied(errors: Sequence[str]) -> Decision:
     if not errors:
         return _NO
     text = errors[0] if len(errors) == 1 else f"[{', '.join(errors)}]"
-    return Decision(False, f"RBAC: {text}", text)
+    return Decision(False, f"RBAC: {text}")
 
 
 _NO = Decision(False)
