@@ -7,7 +7,7 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
-from benchmarks import fanout, idle, pods, requests, start, writes
+from benchmarks import fanout, idle, pods, requests, schedule, start, writes
 from benchmarks.figure import Figure, Result, table
 from benchmarks.lab import Lab, lab
 
@@ -19,6 +19,7 @@ FIGURES: tuple[Figure, ...] = (
     *requests.FIGURES[:1],
     *fanout.FIGURES,
     *requests.FIGURES[1:],
+    *schedule.FIGURES,
     *writes.FIGURES,
 )
 
