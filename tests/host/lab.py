@@ -23,8 +23,8 @@ DEADLINE = 30.0
 IMAGE = "sampan.test/busybox:1"
 APPLETS = (
     "awk cat chmod chown cp cut date dd df echo env false find grep head hostname httpd id kill ln ls mkdir mknod "
-    "mount mv nc printf ps pwd readlink rm sed seq sh sleep sort stat stty sync tail test touch tr true tty umount uname "
-    "unshare wc wget"
+    "mount mv nc printf ps pwd readlink rm sed seq sh sleep sort stat stty sync tail test touch tr true tty umount "
+    "uname unshare wc wget"
 )
 PASSWD = "root:x:0:0:root:/:/bin/sh\nweb:x:1000:1001:web:/tmp:/bin/sh\n"
 GROUP = "root:x:0:\nweb:x:1001:\nextra:x:2000:web\n"

