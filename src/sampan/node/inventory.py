@@ -45,6 +45,19 @@ class Inventory:
         for container in await self._runtime.containers():
             self.put_container(container)
 
+    async def reload(self) -> None:
+        """Bring what is known in line with the runtime; what the runtime has lost is dropped."""
+        known = (*self._sandboxes, *self._containers)
+        sandboxes = {each.id: each for each in await self._runtime.sandboxes()}
+        containers = {each.id: each for each in await self._runtime.containers()}
+        for id in known:
+            if id in sandboxes:
+                self.put_sandbox(sandboxes[id])
+            elif id in containers:
+                self.put_container(containers[id])
+            else:
+                self.drop(id)
+
     async def follow(self, changed: Callable[[str], None]) -> None:
         """Call `changed` with the pod's uid whenever one of its containers started or exited."""
         changes = self._runtime.changes()

@@ -48,7 +48,7 @@ class Worker:
         self._memory.attempts = memory.adopted_attempts(pod, containers)
         self._performer = Performer(node, self._memory, self._start, self._cancel)
         self._unprobed = {each.id for each in containers if each.state == "running"}
-        self._gone = self._deleted = False
+        self._gone = self._deleted = self._held = False
         self._settled: tuple[core_v1.PodStatus, core_v1.PodStatus] | None = None
         self._group: tasks.Group | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -111,6 +111,14 @@ class Worker:
             self._memory.verdict = verdict
             self.wake()
 
+    def hold(self) -> None:
+        """Do nothing yet: whether the pod may run here is still being asked."""
+        self._held = True
+
+    def release(self) -> None:
+        self._held = False
+        self.wake()
+
     def wake(self) -> None:
         self._awake.set()
 
@@ -136,7 +144,8 @@ class Worker:
             while not (self._gone and self._memory.released and not self._tasks):
                 await self._awake.wait()
                 self._awake.clear()
-                self._turn()
+                if not self._held:
+                    self._turn()
         if self._timer is not None:
             self._timer.cancel()
         self.node.writer.forget(self.uid)
