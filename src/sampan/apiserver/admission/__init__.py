@@ -9,7 +9,9 @@ from sampan.apiserver.admission.certificates import (
     CertificateSigning,
     CertificateSubjectRestriction,
 )
+from sampan.apiserver.admission.limits import LimitRanger
 from sampan.apiserver.admission.namespaces import NamespaceLifecycle
+from sampan.apiserver.admission.noderestriction import NodeRestriction
 from sampan.apiserver.admission.pods import (
     DefaultTolerationSeconds,
     Priority,
@@ -31,7 +33,9 @@ def plugins(view: View, authorization: Authorization) -> tuple[Plugin, ...]:
     """All plugins, each once, in the order in which a write passes them."""
     return (
         NamespaceLifecycle(view),
+        LimitRanger(view),
         ServiceAccount(view),
+        NodeRestriction(view, authorization),
         TaintNodesByCondition(),
         Priority(view),
         DefaultTolerationSeconds(),

@@ -76,9 +76,9 @@ class TokenRequests:
         return {**document, "metadata": metadata, "status": status}
 
     def _bind(self, bound: Bound, wanted: authentication_v1.BoundObjectReference) -> Bound:
-        name, namespace = wanted.name or "", bound.namespace
+        name, kind, namespace = wanted.name or "", wanted.kind or "", bound.namespace
         group, _, version = (wanted.apiVersion or "").rpartition("/")
-        match (group, wanted.kind):
+        match (group, kind):
             case ("", "Pod"):
                 pod = self.view.get(core_v1.Pod, name, namespace)
                 found: core_v1.Pod | core_v1.Secret | core_v1.Node | None = pod
@@ -95,10 +95,9 @@ class TokenRequests:
                 found = self.view.get(core_v1.Node, name)
                 made = replace(bound, node=_reference(found))
             case _:
-                kind = wanted.kind or ""
                 raise bad_request(f"cannot bind token to object of type {group}/{version}, Kind={kind}")
         if found is None:
-            raise not_found_error(f"{(wanted.kind or '').lower()}s", "", name)
+            raise not_found_error(f"{kind.lower()}s", "", name)
         if wanted.uid and wanted.uid != found.metadata.uid:
             raise _another(wanted)
         return made
