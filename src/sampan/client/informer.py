@@ -48,6 +48,7 @@ class Informer(Cache[T]):
         super().__init__(type, indexes)
         self.synced = asyncio.Event()
         self.kind = kind or client.kind(type)
+        self._as_metadata = kind
         self._client = client
         self._namespace = namespace
         self._labels = labels
@@ -79,7 +80,7 @@ class Informer(Cache[T]):
 
     async def _list(self) -> None:
         page = await self._client.list(
-            self.type, self._namespace, labels=self._labels, fields=self._fields, kind=self.kind
+            self.type, self._namespace, labels=self._labels, fields=self._fields, kind=self._as_metadata
         )
         newest = int(page.resourceVersion or 0)
         if newest < self.revision:
@@ -97,7 +98,7 @@ class Informer(Cache[T]):
             labels=self._labels,
             fields=self._fields,
             timeout=seconds,
-            kind=self.kind,
+            kind=self._as_metadata,
         )
         async with asyncio.timeout(seconds + 30), aclosing(events) as stream:
             async for event in stream:
