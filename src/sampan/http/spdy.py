@@ -9,6 +9,7 @@ wait for us forever. Against such a peer a full stream stops the whole connectio
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 
@@ -16,6 +17,8 @@ from sampan.http import spdy_frames as wire
 from sampan.http.errors import Disconnected, ProtocolError
 from sampan.http.flow import Inbox
 from sampan.http.types import CHUNK, Connection, Request
+
+log = logging.getLogger(__name__)
 
 UPGRADE = "SPDY/3.1"
 WINDOW = 2 * CHUNK
@@ -133,8 +136,7 @@ class Session:
         stream = Stream(self, self._next_id, headers)
         self._next_id += 2
         self._streams[stream.id] = stream
-        async with self._lock:
-            await self._connection.write(self._encoder.syn_stream(stream.id, headers))
+        await self._send_headers(lambda: self._encoder.syn_stream(stream.id, headers))
         return stream
 
     async def accept(self) -> Stream | None:
@@ -165,7 +167,8 @@ class Session:
     # Reading
 
     async def run(self) -> None:
-        """Returns when the peer has left; raises ProtocolError. The connection is closed afterwards."""
+        """Returns when the peer has left or broken the protocol, which its streams' users then hear of. The
+        connection is closed afterwards."""
         error: Exception = Disconnected("the session has ended")
         try:
             await self._send(wire.settings({wire.INITIAL_WINDOW_SIZE: WINDOW}))
@@ -174,9 +177,8 @@ class Session:
                 for frame in self._decoder.frames():
                     await self._handle(frame)
         except ProtocolError as broken:
+            log.info("a SPDY peer broke the protocol: %s", broken)
             error = broken
-            await self._send(wire.goaway(self._last_id, 1))
-            raise
         except ConnectionError:
             return
         finally:
@@ -230,8 +232,7 @@ class Session:
             await self._send(wire.reset(id, wire.REFUSED_STREAM))
             return
         stream = self._streams[id] = Stream(self, id, frame.headers)
-        async with self._lock:
-            await self._connection.write(self._encoder.syn_reply(id, {}))
+        await self._send_headers(lambda: self._encoder.syn_reply(id, {}))
         if frame.fin:
             stream.end()
         self._accepted.append(stream)
@@ -292,6 +293,16 @@ class Session:
         # One writer at a time: header blocks must not overtake each other.
         async with self._lock:
             await self._connection.write(frame)
+
+    async def _send_headers(self, make: Callable[[], bytes]) -> None:
+        async with self._lock:
+            try:
+                await self._connection.write(make())
+            except BaseException:
+                # The peer may miss a part of what all later header blocks build on.
+                self._end(Disconnected("the session broke while it sent a stream's head"))
+                self._connection.close()
+                raise
 
     # Ends
 
