@@ -47,8 +47,8 @@ async def join(one: Connection, other: Connection) -> None:
     """Copy both ways until both directions have ended or either connection broke; closes both."""
     try:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_copy(one, other))
-            tasks.create_task(_copy(other, one))
+            tasks.create_task(copy(one, other))
+            tasks.create_task(copy(other, one))
     except* ConnectionError:
         pass  # a peer that left is how these sessions end; there is nobody to tell
     finally:
@@ -56,7 +56,8 @@ async def join(one: Connection, other: Connection) -> None:
         other.close()
 
 
-async def _copy(source: Connection, sink: Connection) -> None:
+async def copy(source: Connection, sink: Connection) -> None:
+    """One direction, its end included where the sink can tell it. Raises Disconnected."""
     while data := await source.read():
         await sink.write(data)
     if isinstance(sink, Finishing):
