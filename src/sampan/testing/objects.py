@@ -20,7 +20,8 @@ def kind_of(document: Document) -> Kind:
 
 def load(text: str, *, namespace: str = "default") -> tuple[Any, ...]:
     """The Structs of a YAML text with any number of documents. Status is kept as it is written."""
-    return tuple(struct(document, namespace=namespace) for document, _ in manifests.documents(text.encode()))
+    listed = manifests.documents(text.encode())
+    return tuple(struct(document, namespace=namespace) for document, _ in listed)
 
 
 def one(text: str, *, namespace: str = "default") -> Any:
