@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import unquote
 
-from sampan.api.errors import bad_request, internal
+from sampan.api.errors import internal
 from sampan.api.user import User
 from sampan.apiserver.authn import users
 from sampan.apiserver.authz.messages import forbidden
@@ -32,14 +32,13 @@ def impersonate(user: User, headers: Mapping[str, str], authorize: Authorizer, p
     groups = _values(headers.get(GROUP, ""))
     uid = headers.get(UID, "")
     extra = {
-        unquote(key[len(EXTRA) :]).lower(): _values(value) for key, value in headers.items() if key.startswith(EXTRA)
+        unquote(key[len(EXTRA) :].lower()): _values(value) for key, value in headers.items() if key.startswith(EXTRA)
     }
     if not name and not (groups or uid or extra):
         return user
     if not name:
-        if groups or extra or uid:
-            what = f"impersonation of user info (groups={list(groups)}, uid={uid!r}) was requested"
-            raise internal(f"{what} without impersonating a user")
+        wanted = [*groups, *([uid] if uid else []), *extra]
+        raise internal(f"requested {wanted} without impersonating a user")
     account = users.split_service_account(name)
     if account is not None:
         checks = [("", "serviceaccounts", "", *account)]
@@ -73,6 +72,3 @@ def _become(
 
 def _values(header: str) -> tuple[str, ...]:
     return tuple(value.strip() for value in header.split(",") if value.strip())
-
-
-__all__ = ["asked", "bad_request", "impersonate"]
