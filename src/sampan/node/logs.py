@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from io import BufferedReader
@@ -20,8 +20,6 @@ from sampan.runtime import tasks
 BLOCK = 64 * 1024
 LONGEST_LINE = 1 << 20
 """Bytes without a line break that are taken for a damaged file's line."""
-
-Ended = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,70 +73,67 @@ class LogOptions:
         )
 
 
-async def read(path: str, options: LogOptions, ended: Ended) -> AsyncGenerator[bytes, None]:
+async def read(path: str, options: LogOptions, ended: asyncio.Event) -> AsyncGenerator[bytes, None]:
     """The log's text in blocks, as the options ask. With `follow` it goes on, through rotations, until `ended`
-    returns and the rest has been read. Raises FileNotFoundError.
+    is set and the rest has been read. Raises FileNotFoundError.
     """
     writer = _Writer(options)
-    if not options.follow:
-        with open(path, "rb") as file:
-            file.seek(start_offset(file, options))
-            async for block in _rest(file, writer):
-                yield block
-        return
-    async with tasks.Group("log") as group:
-        watch = Watch(os.path.dirname(path))
-        over = group.start("ended", _until(ended))
-        try:
-            async for block in _follow(path, options, writer, watch, over):
-                yield block
-        finally:
-            over.cancel()
-            watch.close()
-
-
-async def _until(ended: Ended) -> None:
-    await ended()
-
-
-async def _follow(
-    path: str, options: LogOptions, writer: _Writer, watch: Watch, over: asyncio.Task[None]
-) -> AsyncGenerator[bytes, None]:
-    file = open(path, "rb")  # noqa: SIM115, ASYNC230  the file changes as it is rotated
+    file = _open(path)
     try:
         file.seek(start_offset(file, options))
-        while not writer.full:
-            watch.clear()
-            last = over.done()
+        if not options.follow:
             async for block in _rest(file, writer):
                 yield block
-            following = _rotated(path, file)
-            if following is not None:
-                # What was written between the last look and the rename is still in the old file.
-                async for block in _rest(file, writer):
-                    yield block
-                file.close()
-                file = following
-                writer.forget()
-            elif last:
-                return
-            else:
-                await _either(watch, over)
+            return
+        watch = Watch(os.path.dirname(path))
+        following = _Following(path, file, watch, ended)
+        try:
+            async for block in following.read(writer):
+                yield block
+        finally:
+            watch.close()
+            file = following.file
     finally:
         file.close()
 
 
-async def _either(watch: Watch, over: asyncio.Task[None]) -> None:
-    async def ended() -> None:
-        await asyncio.wait((over,))
+def _open(path: str) -> BufferedReader:
+    return open(path, "rb")
 
-    await tasks.first_of("log", watch.wait(), ended())
+
+class _Following:
+    """A log that grows. `file` is the one that is open now."""
+
+    def __init__(self, path: str, file: BufferedReader, watch: Watch, ended: asyncio.Event) -> None:
+        self.file = file
+        self._path = path
+        self._watch = watch
+        self._ended = ended
+
+    async def read(self, writer: _Writer) -> AsyncGenerator[bytes, None]:
+        while not writer.full:
+            self._watch.clear()
+            last = self._ended.is_set()
+            async for block in _rest(self.file, writer):
+                yield block
+            following = _rotated(self._path, self.file)
+            if following is not None:
+                # What was written between the last look and the rename is still in the old file.
+                async for block in _rest(self.file, writer):
+                    yield block
+                self.file.close()
+                self.file = following
+                writer.forget()
+            elif last:
+                return
+            else:
+                await tasks.first_of("log", self._watch.wait(), self._ended.wait())
 
 
 def _rotated(path: str, file: BufferedReader) -> BufferedReader | None:
     """The new file when another has taken the place of this one."""
     try:
-        following = open(path, "rb")  # noqa: SIM115
+        following = _open(path)
     except FileNotFoundError:
         return None
     if os.path.samestat(os.fstat(file.fileno()), os.fstat(following.fileno())):
