@@ -6,14 +6,15 @@ What we write goes to the process's standard input as it is.
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
+import errno
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from sampan.host import monitor, processes
+from sampan.host import monitor
 from sampan.host.containers import RuntimeFailure
-from sampan.host.streams import writable
+from sampan.host.streams import Readiness
 
 _MESSAGE = 8192 + 1
 _STREAMS = {2: 1, 3: 2}
@@ -26,25 +27,29 @@ class Attachment:
         self._connection = connection
         self._bundle = bundle
         self._exit_code = exit_code
-        self._closed = asyncio.Event()
+        self._readiness = Readiness(connection.fileno())
 
     async def write_stdin(self, data: bytes) -> None:
+        """Raises BrokenPipeError when the monitor has gone, and with it the container."""
         view = memoryview(data)
         while view:
+            if self._readiness.closed:
+                raise BrokenPipeError(errno.EPIPE, "the session is closed")
             try:
                 view = view[self._connection.send(view[: _MESSAGE - 1]) :]
             except BlockingIOError:
-                await writable(self._connection.fileno())
+                await self._readiness.writable()
 
     async def close_stdin(self) -> None:
-        self._connection.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):  # not connected any more: it is closed
+            self._connection.shutdown(socket.SHUT_WR)
 
     async def output(self) -> AsyncIterator[tuple[int, bytes]]:
-        while not self._closed.is_set():
+        while not self._readiness.closed:
             try:
                 message = self._connection.recv(_MESSAGE)
             except BlockingIOError:
-                await processes.readable(self._connection.fileno())
+                await self._readiness.readable()
                 continue
             except ConnectionResetError:
                 return
@@ -60,7 +65,7 @@ class Attachment:
         return await self._exit_code()
 
     async def close(self) -> None:
-        self._closed.set()
+        self._readiness.close()
         self._connection.close()
 
 

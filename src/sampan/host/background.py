@@ -5,8 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from typing import TypeVar
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
+
+
+async def whole(work: Coroutine[None, None, T]) -> T:
+    """Do all of it even when the caller is cancelled, whose cancellation then waits: no step is left half done."""
+    task = asyncio.get_running_loop().create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.gather(task, return_exceptions=True)
+        raise
 
 
 class Background:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import msgspec
 
-from sampan.host import capabilities, devices, mounts, seccomp, spec, state, users
+from sampan.host import capabilities, devices, mounts, seccomp, spec, state, users, volumes
 from sampan.host.containers import Container, Mount, RuntimeFailure, SandboxConfig
 from sampan.host.images import ImageRoot
 from sampan.host.layout import Layout
@@ -33,13 +34,21 @@ def mount_root(layout: Layout, id: str, image: ImageRoot) -> None:
 
 
 def prepare(
-    layout: Layout, sandbox: SandboxConfig, container: Container, image: ImageRoot, place: Place, machine: Machine
+    layout: Layout,
+    sandbox: SandboxConfig,
+    container: Container,
+    image: ImageRoot,
+    place: Place,
+    machine: Machine,
+    volume_images: Mapping[str, ImageRoot],
 ) -> Bundle:
     """Mount the root and write `config.json` and `process.json`. Raises RuntimeFailure or OSError."""
-    config = container.config
+    config, bundle = container.config, layout.bundle(container.id)
     mount_root(layout, container.id, image)
     identity = users.resolve(place.rootfs, image.config.user, config.security)
-    _check_sources(config.mounts)
+    wanted = volumes.mount_images(bundle, config.mounts, volume_images)
+    _check_sources(wanted)
+    config = replace(config, mounts=(*volumes.declared(place.rootfs, config, image.config), *wanted))
     granted = capabilities.effective(config.security, machine.capabilities)
     nodes = devices.of_config(config.devices)
     if config.security.privileged:
@@ -47,7 +56,6 @@ def prepare(
         nodes += [node for node in devices.all_of_machine() if node.path not in own]
     filters = seccomp.profile(config.security.seccomp, config.security.privileged, granted, machine.architecture)
     document = spec.build(sandbox, config, image.config, identity, place, machine, devices=nodes, seccomp=filters)
-    bundle = layout.bundle(container.id)
     state.write_file(f"{bundle}/config.json", msgspec.json.encode(document))
     state.write_file(f"{bundle}/process.json", msgspec.json.encode(document["process"]))
     return Bundle(identity.uid, identity.groups, config.stop_signal or image.config.stop_signal)
@@ -69,6 +77,7 @@ def discard(layout: Layout, id: str) -> None:
 
 def unmount_root(layout: Layout, id: str) -> None:
     mounts.unmount(layout.rootfs(id))
+    volumes.unmount_images(layout.bundle(id))
 
 
 def delete(path: str) -> None:

@@ -67,12 +67,19 @@ class SandboxConfig:
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A bind mount into the container; rslave is Kubernetes' HostToContainer, rshared its Bidirectional."""
+    """A bind mount into the container; rslave is Kubernetes' HostToContainer, rshared its Bidirectional.
+
+    With `image`, a reference or ID that `images` knows, its content is mounted read-only in place of `host_path`;
+    `image_sub_path` is a directory or file of it. `recursive_readonly` reaches the mounts below, too.
+    """
 
     host_path: str
     container_path: str
     readonly: bool = False
     propagation: Literal["private", "rslave", "rshared"] = "private"
+    recursive_readonly: bool = False
+    image: str = ""
+    image_sub_path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +95,14 @@ class SecurityConfig:
 
     `capabilities_add` and `_drop` are without the CAP_ prefix; ALL is understood.
     `seccomp` is RuntimeDefault, Unconfined or an absolute path of an OCI profile in JSON.
+    `supplemental_groups_strict` leaves out the groups that the image's /etc/group gives the user.
     """
 
     user: int | None = None
     group: int | None = None
     username: str = ""
     supplemental_groups: tuple[int, ...] = ()
+    supplemental_groups_strict: bool = False
     capabilities_add: tuple[str, ...] = ()
     capabilities_drop: tuple[str, ...] = ()
     privileged: bool = False

@@ -19,8 +19,9 @@ import msgspec
 
 from sampan.host import oci, processes, state
 from sampan.host.containers import ExecResult, RuntimeFailure
-from sampan.host.streams import Outlet, merge, write_all
+from sampan.host.streams import Channel, merge
 
+PREFIX = "exec-"  # of the files beside the bundle that tell of a command
 LIMIT = 16 << 20  # bytes of output that `run` keeps
 
 
@@ -31,30 +32,31 @@ class Session:
     child: processes.Child
     pid_file: str
     process_file: str
-    outlets: dict[int, Outlet]
-    inlet: int = -1
+    outlets: dict[int, Channel]
+    inlet: Channel | None = None
     terminal: bool = False
     _done: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def write_stdin(self, data: bytes) -> None:
-        if self.inlet >= 0:
-            await write_all(self.inlet, data)
+        """Raises BrokenPipeError when the command does not read any more."""
+        if self.inlet is not None:
+            await self.inlet.write(data)
 
     async def close_stdin(self) -> None:
         """End of input: a closed pipe; on a terminal its end-of-file character."""
-        if self.inlet < 0:
+        inlet, self.inlet = self.inlet, None
+        if inlet is None:
             return
         if self.terminal:
-            await write_all(self.inlet, b"\x04")
+            await inlet.write(b"\x04")
         else:
-            os.close(self.inlet)
-        self.inlet = -1
+            inlet.close()
 
     def output(self) -> AsyncIterator[tuple[int, bytes]]:
         return merge(self.outlets)
 
     async def resize(self, width: int, height: int) -> None:
-        if self.terminal:
+        if self.terminal and not self.outlets[1].closed:
             fcntl.ioctl(self.outlets[1].descriptor, termios.TIOCSWINSZ, struct.pack("4H", height, width, 0, 0))
 
     async def wait(self) -> int:
@@ -65,11 +67,9 @@ class Session:
         """Kill the command with all that it started, if it still runs, and let go of everything."""
         self.kill()
         await self.wait()
-        if self.inlet >= 0 and not self.terminal:
-            os.close(self.inlet)
-        self.inlet = -1
-        for outlet in self.outlets.values():
-            outlet.close()
+        for channel in (*self.outlets.values(), *((self.inlet,) if self.inlet else ())):
+            channel.close()
+        self.inlet = None
         for path in (self.pid_file, self.process_file):
             _unlink(path)
 
@@ -98,7 +98,7 @@ def start(program: oci.Program, id: str, bundle: str, command: Sequence[str], *,
     if not command:
         raise RuntimeFailure("ExecFailed", "no command to execute")
     name = os.urandom(6).hex()
-    pid_file, process_file = f"{bundle}/exec-{name}.pid", f"{bundle}/exec-{name}.json"
+    pid_file, process_file = f"{bundle}/{PREFIX}{name}.pid", f"{bundle}/{PREFIX}{name}.json"
     try:
         with open(f"{bundle}/process.json", "rb") as file:
             process = msgspec.json.decode(file.read(), type=dict)
@@ -127,8 +127,8 @@ def _with_terminal(argv: list[str], pid_file: str, process_file: str) -> Session
         raise
     finally:
         os.close(slave)
-    outlet = Outlet(master)
-    return Session(child, pid_file, process_file, {1: outlet}, inlet=master, terminal=True)
+    channel = Channel(master)
+    return Session(child, pid_file, process_file, {1: channel}, inlet=channel, terminal=True)
 
 
 def _with_pipes(argv: list[str], pid_file: str, process_file: str, stdin: bool) -> Session:
@@ -136,7 +136,6 @@ def _with_pipes(argv: list[str], pid_file: str, process_file: str, stdin: bool) 
     err_reader, err_writer = os.pipe()
     if stdin:
         in_reader, in_writer = os.pipe()
-        os.set_blocking(in_writer, False)
     else:
         in_reader, in_writer = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), -1
     try:
@@ -149,7 +148,8 @@ def _with_pipes(argv: list[str], pid_file: str, process_file: str, stdin: bool) 
     finally:
         for descriptor in (in_reader, out_writer, err_writer):
             os.close(descriptor)
-    return Session(child, pid_file, process_file, {1: Outlet(out_reader), 2: Outlet(err_reader)}, inlet=in_writer)
+    outlets = {1: Channel(out_reader), 2: Channel(err_reader)}
+    return Session(child, pid_file, process_file, outlets, inlet=Channel(in_writer) if stdin else None)
 
 
 async def collect(session: Session, timeout: float) -> ExecResult:

@@ -10,10 +10,10 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
-from sampan.host import bundle, cgroups, monitor, processes, sandbox, state
-from sampan.host.background import Background
+from sampan.host import background, bundle, cgroups, monitor, processes, sandbox, state
 from sampan.host.changes import Changes
 from sampan.host.containers import Container, ContainerConfig, Resources, RuntimeFailure
 from sampan.host.engine import Engine
@@ -27,11 +27,11 @@ START_ERROR = 128
 class Lifecycle:
     """All containers of an instance, by ID."""
 
-    def __init__(self, engine: Engine, images: ImageRoots, changes: Changes, background: Background) -> None:
+    def __init__(self, engine: Engine, images: ImageRoots, changes: Changes, tasks: background.Background) -> None:
         self.engine = engine
         self.images = images
         self.changes = changes
-        self.background = background
+        self.background = tasks
         self.records: dict[str, ContainerRecord] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._exited: dict[str, asyncio.Event] = {}
@@ -79,20 +79,29 @@ class Lifecycle:
         self.save(ContainerRecord(container, self.engine.layout.cgroup(settings.cgroup, id), log_path=log))
         return id
 
-    async def start(self, id: str, within: SandboxRecord) -> None:
-        """Run it. Raises RuntimeFailure; the container is then exited with code 128 and the reason StartError."""
+    async def start(self, id: str, within: Callable[[], SandboxRecord]) -> None:
+        """Run it. Raises RuntimeFailure; the container is then exited with code 128 and the reason StartError.
+
+        A cancelled caller leaves a container that has started, never half of one.
+        """
+        await background.whole(self._start_alone(id, within))
+        self.changes.publish(id)
+
+    async def _start_alone(self, id: str, within: Callable[[], SandboxRecord]) -> None:
         async with self._lock(id), self.engine.creations:
-            record = self.record(id)
+            record, pod = self.record(id), within()
             if record.container.state != "created":
                 raise RuntimeFailure("RunContainerError", f"container {id!r} is {record.container.state}, not created")
+            if not pod.sandbox.ready:
+                raise RuntimeFailure("RunContainerError", f"sandbox {pod.sandbox.id!r} is not ready")
             try:
-                await self._start(record, within)
-            except (OSError, RuntimeFailure) as error:
-                await self.failed(id, error)
-                if isinstance(error, RuntimeFailure):
-                    raise
+                await self._start(record, pod)
+            except OSError as error:
+                await self.failed(id, str(error))
                 raise RuntimeFailure("RunContainerError", str(error)) from error
-        self.changes.publish(id)
+            except BaseException as error:
+                await self.failed(id, str(error))
+                raise
 
     async def _start(self, record: ContainerRecord, within: SandboxRecord) -> None:
         engine, id, config = self.engine, record.container.id, record.container.config
@@ -101,8 +110,9 @@ class Lifecycle:
             raise RuntimeFailure("CreateContainerError", f"image {config.image!r} is gone")
         settings = within.sandbox.config
         place = sandbox.place(engine.layout, within.sandbox.id, settings, id, within.init_pid, engine.machine.unified)
+        volumes = {name: root for mount in config.mounts if (name := mount.image) and (root := self.images.root(name))}
         made = await engine.call(
-            lambda: bundle.prepare(engine.layout, settings, record.container, image, place, engine.machine)
+            lambda: bundle.prepare(engine.layout, settings, record.container, image, place, engine.machine, volumes)
         )
         if record.log_path:
             os.makedirs(os.path.dirname(record.log_path), exist_ok=True)
@@ -124,20 +134,30 @@ class Lifecycle:
         self.save(state.changed(record, state="running", started_at=time.time()))
         self.watch(id)
 
-    async def failed(self, id: str, error: Exception) -> None:
+    async def failed(self, id: str, why: str) -> None:
         """Note that a container could not be started, and let go of what was made of it."""
         record = self.record(id)
-        processes.signal_process(record.container.pid, record.process_started, signal.SIGKILL)
-        await processes.ended(record.monitor_pid, record.monitor_started)
+        await self.end_unnoted(id)
         await self._let_go(record)
         now = time.time()
         self.save(
             state.changed(
-                record, state="exited", exit_code=START_ERROR, reason="StartError", message=str(error),
+                record, state="exited", exit_code=START_ERROR, reason="StartError", message=why,
                 started_at=0.0, finished_at=now, pid=0,
             )
         )  # fmt: skip
         self.changes.publish(id)
+
+    async def end_unnoted(self, id: str) -> None:
+        """Kill a container's process and its monitor as their pid files tell, with or without a record."""
+        directory = self.engine.layout.bundle(id)
+        pids = [processes.read_pid(f"{directory}/{name}") for name in ("pid", "monitor.pid")]
+        await processes.end([pid for pid in pids if pid and processes.mentions(pid, id)])
+
+    async def end_all_of(self, id: str) -> None:
+        """Kill a container that we died making, whose OCI runtime may still be at work."""
+        while found := await self.engine.call(lambda: processes.mentioning(id)):
+            await processes.end(found)
 
     def watch(self, id: str) -> None:
         """Notice the end of a running container, now and after a restart of ours."""
@@ -145,7 +165,7 @@ class Lifecycle:
         self.background.start(self._watch(id), f"watch container {id[:12]}")
 
     async def _watch(self, id: str) -> None:
-        record = self.records[id]
+        record, lock = self.records[id], self._lock(id)
         await processes.ended(record.monitor_pid, record.monitor_started)
         record = self.records[id]
         code = monitor.exit_code(self.engine.layout.exits, id)
@@ -157,12 +177,14 @@ class Lifecycle:
         self.save(record)
         self._exited[id].set()
         self.changes.publish(id)
-        await self._let_go(record)
+        async with lock:
+            if id in self.records:  # else `remove` has let go of everything
+                await self._let_go(record)
 
     def _ended(self, record: ContainerRecord, code: tuple[int, float] | None) -> ContainerRecord:
         number, finished = code or (KILLED, time.time())
         killed = cgroups.oom_kills(self.engine.hierarchies, record.cgroup) > 0
-        reason = "OOMKilled" if killed and number == KILLED else "Error" if number else "Completed"
+        reason = "OOMKilled" if killed and number else "Error" if number else "Completed"
         message = "" if code else "the container's monitor process was killed"
         return state.changed(
             record, state="exited", exit_code=number, reason=reason, message=message, finished_at=finished, pid=0
@@ -184,6 +206,9 @@ class Lifecycle:
 
     async def stop(self, id: str, grace: float) -> None:
         record = self.records.get(id)
+        if record is not None and record.container.state == "created":
+            async with self._lock(id):  # a start that is under way comes first
+                record = self.records.get(id)
         if record is None or record.container.state != "running":
             return
         if grace > 0:
@@ -203,11 +228,17 @@ class Lifecycle:
         await self._exited[id].wait()
 
     async def remove(self, id: str) -> None:
+        await background.whole(self._remove(id))
+
+    async def _remove(self, id: str) -> None:
         await self.stop(id, 0)
         async with self._lock(id):
-            record = self.records.pop(id, None)
+            record = self.records.get(id)
             if record is None:
                 return
+            if record.container.state == "running":
+                await self.kill(id)
+            record = self.records.pop(id)
             engine = self.engine
             await self._let_go(record)
             await engine.call(lambda: _delete(engine, id))
@@ -222,7 +253,10 @@ class Lifecycle:
     async def update(self, id: str, resources: Resources) -> None:
         record = self.running(id)
         engine = self.engine
-        await engine.call(lambda: cgroups.limit(engine.hierarchies, record.cgroup, resources))
+        try:
+            await engine.call(lambda: cgroups.limit(engine.hierarchies, record.cgroup, resources))
+        except OSError as error:
+            raise RuntimeFailure("ResizeError", f"cannot change the limits of container {id!r}: {error}") from error
         config = replace(record.container.config, resources=resources)
         self.save(state.changed(self.record(id), config=config))
 

@@ -48,21 +48,25 @@ def tmpfs(target: str, *, size: int, mode: int) -> None:
 def overlay(target: str, lower: Sequence[str], upper: str, work: str) -> None:
     """Mount an overlay; `lower` is ordered from the top layer to the bottom.
 
-    A hundred long paths do not fit in one page of options, so they are named relative to their common directory,
-    by a thread that has a working directory of its own.
+    Without `upper` it is read-only and takes two layers or more. A hundred long paths do not fit in one page of
+    options, so they are named relative to their common directory, by a thread that has a working directory of its own.
     """
-    options = f"lowerdir={':'.join(lower)},upperdir={upper},workdir={work}"
+    directory = ""
+    options = _overlay_options(lower, upper, work, directory)
     if len(options) <= _OPTIONS_LIMIT:
         mount("overlay", target, "overlay", 0, options)
         return
-    directory = os.path.commonpath([*lower, upper, work, target])
-    short = [os.path.relpath(path, directory) for path in lower]
-    options = f"lowerdir={':'.join(short)},upperdir={_short(upper, directory)},workdir={_short(work, directory)}"
+    directory = os.path.commonpath([path for path in (*lower, upper, work) if path])
+    options = _overlay_options(lower, upper, work, directory)
     namespaces.in_thread(lambda: _mount_in(directory, target, options))
 
 
-def _short(path: str, directory: str) -> str:
-    return os.path.relpath(path, directory)
+def _overlay_options(lower: Sequence[str], upper: str, work: str, directory: str) -> str:
+    def name(path: str) -> str:
+        return os.path.relpath(path, directory) if directory else path
+
+    options = f"lowerdir={':'.join(map(name, lower))}"
+    return f"{options},upperdir={name(upper)},workdir={name(work)}" if upper else options
 
 
 def _mount_in(directory: str, target: str, options: str) -> None:

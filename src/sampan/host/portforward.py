@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from sampan.host import namespaces
 from sampan.host.containers import RuntimeFailure
+from sampan.http.errors import Disconnected
 
 CHUNK = 64 * 1024
 _HOSTS = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
@@ -21,11 +22,22 @@ class Link:
         self._writer = writer
 
     async def read(self, size: int = CHUNK) -> bytes:
-        return await self._reader.read(size)
+        try:
+            return await self._reader.read(size)
+        except ConnectionError as error:
+            raise Disconnected(str(error)) from error
 
     async def write(self, data: bytes) -> None:
-        self._writer.write(data)
-        await self._writer.drain()
+        try:
+            self._writer.write(data)
+            await self._writer.drain()
+        except ConnectionError as error:
+            raise Disconnected(str(error)) from error
+
+    async def finish(self) -> None:
+        """End our direction; the pod may still answer."""
+        if self._writer.can_write_eof():
+            self._writer.write_eof()
 
     def close(self) -> None:
         self._writer.close()
@@ -39,7 +51,11 @@ async def connect(netns: str, port: int) -> Link:
     loop = asyncio.get_running_loop()
     failure: OSError | None = None
     for family, host in _HOSTS:
-        made = await loop.run_in_executor(None, _maker(netns, family))
+        try:
+            made = await loop.run_in_executor(None, _maker(netns, family))
+        except OSError as error:  # the namespace is gone, or the machine has no IPv6
+            failure = failure or error
+            continue
         made.setblocking(False)
         try:
             await loop.sock_connect(made, (host, port))
@@ -47,6 +63,9 @@ async def connect(netns: str, port: int) -> Link:
             made.close()
             failure = failure or error
             continue
+        except BaseException:
+            made.close()
+            raise
         return Link(*await asyncio.open_connection(sock=made))
     raise RuntimeFailure("ConnectFailed", f"failed to connect to localhost:{port} inside the pod: {failure}")
 

@@ -199,6 +199,15 @@ def open_process(pid: int, started: int) -> int | None:
     return descriptor
 
 
+def alive(pid: int, started: int) -> bool:
+    """Whether that process still runs."""
+    descriptor = open_process(pid, started)
+    if descriptor is None:
+        return False
+    os.close(descriptor)
+    return True
+
+
 def signal_process(pid: int, started: int, number: int) -> bool:
     """Signal exactly that process; False when it has ended."""
     descriptor = open_process(pid, started)
@@ -224,6 +233,13 @@ async def ended(pid: int, started: int) -> None:
         os.close(descriptor)
 
 
+async def end(pids: Sequence[int]) -> None:
+    """SIGKILL processes that the caller has just seen, and wait until they are gone."""
+    for pid, started in [(pid, start_time(pid)) for pid in pids]:
+        if signal_process(pid, started, signal.SIGKILL):
+            await ended(pid, started)
+
+
 def descendants(pid: int) -> list[int]:
     """A process and what it started, parents first."""
     found, queue = [], [pid]
@@ -237,3 +253,20 @@ def descendants(pid: int) -> list[int]:
         except (FileNotFoundError, ProcessLookupError):
             continue
     return found
+
+
+def mentions(pid: int, id: str) -> bool:
+    """Whether a process is of this container: its cgroup or its command line has the ID; pids are used again."""
+    for file in ("cgroup", "cmdline"):
+        try:
+            with open(f"/proc/{pid}/{file}", "rb") as stream:
+                if id.encode() in stream.read():
+                    return True
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return False
+
+
+def mentioning(id: str) -> list[int]:
+    """All processes of a container, its monitor and OCI runtime among them; for when no file names them."""
+    return [pid for name in os.listdir("/proc") if name.isdigit() and mentions(pid := int(name), id)]

@@ -97,7 +97,7 @@ class OCIRuntime:
 
     async def start_container(self, id: str) -> None:
         sandbox_id = self._lifecycle.record(id).container.sandbox_id
-        await self._lifecycle.start(id, self._sandboxes.record(sandbox_id))
+        await self._lifecycle.start(id, lambda: self._sandboxes.record(sandbox_id))
 
     async def stop_container(self, id: str, grace: float) -> None:
         await self._lifecycle.stop(id, grace)

@@ -8,7 +8,7 @@ import signal
 import time
 from dataclasses import replace
 
-from sampan.host import processes, sandbox, state
+from sampan.host import background, processes, sandbox, state
 from sampan.host.containers import PodNetwork, RuntimeFailure, Sandbox, SandboxConfig
 from sampan.host.engine import Engine
 from sampan.host.lifecycle import Lifecycle
@@ -36,6 +36,9 @@ class Sandboxes:
 
     async def run(self, config: SandboxConfig) -> Sandbox:
         """Make a sandbox. Raises RuntimeFailure CreatePodSandboxError, after which nothing of it is left."""
+        return await background.whole(self._run(config))
+
+    async def _run(self, config: SandboxConfig) -> Sandbox:
         id = os.urandom(32).hex()
         netns = "" if config.host_network else self.engine.layout.netns_file(id)
         made = Sandbox(id, config, ready=False, created_at=time.time(), netns=netns)
@@ -43,7 +46,7 @@ class Sandboxes:
             self._save(SandboxRecord(made))
             await self._make(id, config, netns)
         except BaseException as error:
-            await asyncio.shield(self.remove(id))
+            await self._remove(id)
             if isinstance(error, OSError):
                 raise RuntimeFailure("CreatePodSandboxError", str(error)) from error
             raise
@@ -80,11 +83,13 @@ class Sandboxes:
             record = self.records.get(id)
             if record is None or record.stopped:
                 return
+            record = replace(record, sandbox=replace(record.sandbox, ready=False))
+            self._save(record)  # from here on no container starts in it
             await asyncio.gather(*(self.lifecycle.stop(each, 0) for each in self.lifecycle.of_sandbox(id)))
             await self._stop_init(record)
             await self.network.detach(id)
             await self.engine.call(lambda: sandbox.release(self.engine.layout, id))
-            self._save(replace(record, stopped=True, init_pid=0, sandbox=replace(record.sandbox, ready=False)))
+            self._save(replace(record, stopped=True, init_pid=0))
 
     async def _stop_init(self, record: SandboxRecord) -> None:
         if record.init_pid:
@@ -96,6 +101,9 @@ class Sandboxes:
             await engine.call(lambda: sandbox.forget_init(engine.program.root, id))
 
     async def remove(self, id: str) -> None:
+        await background.whole(self._remove(id))
+
+    async def _remove(self, id: str) -> None:
         await self.stop(id)
         await asyncio.gather(*(self.lifecycle.remove(each) for each in self.lifecycle.of_sandbox(id)))
         record = self.records.pop(id, None)

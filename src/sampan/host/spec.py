@@ -150,7 +150,7 @@ def mounts(container: ContainerConfig, place: Place, machine: Machine) -> list[D
     found = [mount for mount in found if mount["destination"] not in taken]
     for mount in sorted(container.mounts, key=lambda mount: _clean(mount.container_path).count("/")):
         propagation = {"private": "rprivate"}.get(mount.propagation, mount.propagation)
-        access = "ro" if mount.readonly else "rw"
+        access = "rro" if mount.readonly and mount.recursive_readonly else "ro" if mount.readonly else "rw"
         found.append(_mount(_clean(mount.container_path), "bind", mount.host_path, "rbind", propagation, access))
     return found
 

@@ -6,7 +6,7 @@ import os
 import time
 from dataclasses import replace
 
-from sampan.host import bundle, cgroups, mounts, processes, sandbox, state
+from sampan.host import bundle, cgroups, execution, mounts, processes, sandbox, state
 from sampan.host.engine import Engine
 from sampan.host.lifecycle import Lifecycle
 from sampan.host.sandboxes import Sandboxes
@@ -44,22 +44,35 @@ def _checked(engine: Engine, record: SandboxRecord) -> SandboxRecord:
 
 
 async def _adopt_container(lifecycle: Lifecycle, id: str) -> None:
+    """What ended while nobody looked is known to have ended before anybody asks."""
     record = lifecycle.records[id]
     container = record.container
-    if container.state == "running":
+    if container.state == "created":
+        if not os.path.exists(lifecycle.engine.layout.bundle(id)):
+            return
+        if not container.pid or os.path.exists(lifecycle.engine.program.fifo(id)):
+            await lifecycle.end_all_of(id)
+            await lifecycle.failed(id, "the node's process ended while it started the container")
+            return
+        # released, and we died before we could say so
+        record = state.changed(record, state="running", started_at=time.time())
+        lifecycle.save(record)
+    if record.container.state == "running":
+        await _end_sessions(lifecycle, id)
         lifecycle.watch(id)
-    elif container.state == "created" and container.pid:
-        await _half_started(lifecycle, record)
+        if not processes.alive(record.monitor_pid, record.monitor_started):
+            await lifecycle.exit_code(id)
 
 
-async def _half_started(lifecycle: Lifecycle, record: ContainerRecord) -> None:
-    """We died between making and releasing it, or just after: running if it was released, else it failed to start."""
-    id, engine = record.container.id, lifecycle.engine
-    if os.path.exists(engine.program.fifo(id)):
-        await lifecycle.failed(id, RuntimeError("the node's process ended while it started the container"))
-        return
-    lifecycle.save(state.changed(record, state="running", started_at=time.time()))
-    lifecycle.watch(id)
+async def _end_sessions(lifecycle: Lifecycle, id: str) -> None:
+    """Commands executed for a process of ours that is gone have nobody to hear them: kill them."""
+    directory = lifecycle.engine.layout.bundle(id)
+    for name in state.directories(directory):
+        if name.startswith(execution.PREFIX):
+            pid = processes.read_pid(f"{directory}/{name}") if name.endswith(".pid") else 0
+            if pid and processes.mentions(pid, id):
+                await processes.end(processes.descendants(pid))
+            bundle.delete(f"{directory}/{name}")
 
 
 async def remove_leftovers(sandboxes: Sandboxes, lifecycle: Lifecycle) -> None:
@@ -70,7 +83,7 @@ async def remove_leftovers(sandboxes: Sandboxes, lifecycle: Lifecycle) -> None:
     for directory in (layout.container_data, layout.container_runs):
         for id in state.directories(directory):
             if id not in known:
-                await _kill_monitored(engine, id)
+                await lifecycle.end_all_of(id)
                 await engine.call(lambda id=id: bundle.discard(layout, id))  # type: ignore[misc]
     for name in (*state.directories(layout.netns), *state.directories(layout.sandbox_runs)):
         if name not in sandboxes.records:
@@ -83,29 +96,6 @@ async def remove_leftovers(sandboxes: Sandboxes, lifecycle: Lifecycle) -> None:
         if id not in known:
             bundle.delete(f"{layout.exits}/{id}")
     await _clear_cgroups(sandboxes, lifecycle)
-
-
-async def _kill_monitored(engine: Engine, id: str) -> None:
-    """End a container that was made but never noted: its process, and with it its monitor."""
-    directory = engine.layout.bundle(id)
-    for name in ("pid", "monitor.pid"):
-        pid = processes.read_pid(f"{directory}/{name}")
-        if pid and _mentions(pid, id):
-            started = processes.start_time(pid)
-            processes.signal_process(pid, started, 9)
-            await processes.ended(pid, started)
-
-
-def _mentions(pid: int, id: str) -> bool:
-    """Whether a process is of this container: its cgroup or its command line has the ID; pids are used again."""
-    for file in ("cgroup", "cmdline"):
-        try:
-            with open(f"/proc/{pid}/{file}", "rb") as stream:
-                if id.encode() in stream.read():
-                    return True
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    return False
 
 
 async def _clear_cgroups(sandboxes: Sandboxes, lifecycle: Lifecycle) -> None:

@@ -6,7 +6,6 @@ only regular files of a sane size are read.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import stat
 from dataclasses import dataclass
@@ -14,9 +13,6 @@ from dataclasses import dataclass
 from sampan.host import syscalls
 from sampan.host.containers import RuntimeFailure, SecurityConfig
 
-_OPENAT2 = 437
-_RESOLVE_IN_ROOT = 0x10
-_RESOLVE_NO_MAGICLINKS = 0x02
 _LARGEST = 1 << 20
 
 
@@ -27,22 +23,15 @@ class Identity:
     groups: tuple[int, ...] = ()
 
 
-class _OpenHow(ctypes.Structure):
-    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
-
-
 def read_inside(root: str, path: str) -> str:
     """The text of a regular file inside a root directory; "" when there is none."""
     directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        how = _OpenHow(os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
-        descriptor = syscalls.libc().syscall(
-            ctypes.c_long(_OPENAT2), directory, path.encode(), ctypes.byref(how), ctypes.c_size_t(ctypes.sizeof(how))
-        )
+        descriptor = syscalls.open_inside(directory, path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return ""
     finally:
         os.close(directory)
-    if descriptor < 0:
-        return ""
     with open(descriptor, encoding="utf-8", errors="replace") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
@@ -64,7 +53,7 @@ def resolve(root: str, image_user: str, security: SecurityConfig) -> Identity:
     passwd, groups = read_inside(root, "etc/passwd"), read_inside(root, "etc/group")
     name, uid, primary = _user(user or "0", passwd)
     gid = _group(group, groups) if group else primary
-    member = _memberships(name, groups) if name else ()
+    member = _memberships(name, groups) if name and not security.supplemental_groups_strict else ()
     extra = dict.fromkeys((gid, *member, *security.supplemental_groups))
     return Identity(uid, gid, tuple(extra))
 

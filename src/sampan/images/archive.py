@@ -21,7 +21,8 @@ from sampan.images import documents
 from sampan.images import reference as references
 from sampan.images.content import CHUNK, Content
 from sampan.images.documents import BadImage, Descriptor, Index, Manifest
-from sampan.images.layers import LayerError, decompressed
+from sampan.images.entries import LayerError
+from sampan.images.layers import decompressed
 from sampan.images.store import ImageStore
 
 _DOCUMENT_LIMIT = 16 << 20

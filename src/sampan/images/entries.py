@@ -7,7 +7,6 @@ become overlayfs's: a device 0:0 for one name, an attribute for a whole director
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import stat
@@ -16,8 +15,6 @@ from typing import BinaryIO
 
 from sampan.host import syscalls
 
-_OPENAT2 = 437
-_IN_ROOT = 0x10 | 0x02  # RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
 _OPAQUE_ATTRIBUTE = "trusted.overlay.opaque"
@@ -28,22 +25,6 @@ CHUNK = 1 << 20
 
 class LayerError(ValueError):
     """An archive that is damaged, or that means to leave its directory."""
-
-
-class _OpenHow(ctypes.Structure):
-    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
-
-
-def open_inside(root: int, path: str, flags: int) -> int:
-    """A descriptor of a path inside the directory `root`. Raises OSError."""
-    how = _OpenHow(flags | os.O_CLOEXEC, 0, _IN_ROOT)
-    found: int = syscalls.libc().syscall(
-        ctypes.c_long(_OPENAT2), root, os.fsencode(path), ctypes.byref(how), ctypes.c_size_t(ctypes.sizeof(how))
-    )
-    if found < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number).lower(), path)
-    return found
 
 
 def clean(name: str) -> tuple[str, ...]:
@@ -66,7 +47,7 @@ class Tree:
     def close(self) -> None:
         for parts, when in reversed(self._times.items()):
             try:
-                descriptor = open_inside(self._root, "/".join(parts) or ".", os.O_RDONLY | os.O_DIRECTORY)
+                descriptor = syscalls.open_inside(self._root, "/".join(parts) or ".", os.O_RDONLY | os.O_DIRECTORY)
             except OSError:
                 continue  # replaced by a later entry
             os.utime(descriptor, (when, when))
@@ -99,10 +80,10 @@ class Tree:
         for length in range(1, len(parts) + 1):
             path = "/".join(parts[:length])
             try:
-                found = open_inside(self._root, path, os.O_RDONLY | os.O_DIRECTORY)
+                found = syscalls.open_inside(self._root, path, os.O_RDONLY | os.O_DIRECTORY)
             except FileNotFoundError:
                 _mkdir(current, parts[length - 1])
-                found = open_inside(self._root, path, os.O_RDONLY | os.O_DIRECTORY)
+                found = syscalls.open_inside(self._root, path, os.O_RDONLY | os.O_DIRECTORY)
             except NotADirectoryError as error:
                 os.close(current)
                 raise LayerError(f"entry {'/'.join(parts)!r}: {path!r} is not a directory") from error
@@ -223,7 +204,7 @@ class Tree:
 
     def _open_target(self, entry: tarfile.TarInfo, parts: tuple[str, ...]) -> int:
         try:
-            return open_inside(self._root, "/".join(parts) or ".", os.O_RDONLY | os.O_DIRECTORY)
+            return syscalls.open_inside(self._root, "/".join(parts) or ".", os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
             raise LayerError(f"entry {entry.name!r} links to {entry.linkname!r}, which is missing") from error
 

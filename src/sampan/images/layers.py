@@ -150,7 +150,7 @@ def decompressed(stream: BinaryIO) -> BinaryIO:
 
 def _zstd(stream: BinaryIO) -> BinaryIO:
     try:
-        import zstandard
+        import zstandard  # type: ignore[import-not-found, unused-ignore]
     except ImportError as error:
         raise LayerError("the layer is compressed with zstd: pip install zstandard") from error
     return cast(BinaryIO, zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True))

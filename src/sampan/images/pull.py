@@ -151,7 +151,7 @@ class _Pull:
             try:
                 with self.content.writer(resume=descriptor.digest.removeprefix("sha256:")) as writer:
                     await self._download(descriptor, writer)
-                    await self.call(lambda: writer.commit(descriptor.digest))  # noqa: B023  awaited here
+                    await self.call(lambda: writer.commit(descriptor.digest))
                 return
             except (OSError, EOFError):
                 if attempt == ATTEMPTS:
@@ -185,4 +185,4 @@ class _Pull:
     async def _write(self, writer: Writer, batch: bytearray, descriptor: Descriptor) -> None:
         if descriptor.size and writer.written + len(batch) > descriptor.size:
             raise DigestMismatch(f"blob {descriptor.digest} is larger than its {descriptor.size} bytes")
-        await self.call(lambda: writer.write(batch))
+        await self.call(lambda: writer.write(bytes(batch)))
