@@ -165,7 +165,10 @@ class App:
             return parts.reader.list_all(request, route)
         if verb == "watch":
             return parts.watcher.watch(request, route)
-        if kind.namespaced and not route.namespace and verb == "create":
+        named = verb in ("update", "patch")
+        if (verb == "create" and kind.namespaced and not route.namespace) or (
+            bool(route.name) != named and _strict(verb)
+        ):
             raise _no_method(route, request.method)
         return self._methods[verb](request, route, attributes)
 
@@ -235,6 +238,11 @@ class App:
         scope = "resource" if route.name else ("namespace" if route.namespace else "cluster")
         key = (verb.upper(), kind.group, kind.version, kind.plural, route.part, scope)
         self._metrics.count(key, response.status, time.perf_counter() - started)
+
+
+def _strict(verb: str) -> bool:
+    """Whether the verb belongs to the collection or to the object only, by POST, PUT or PATCH."""
+    return verb in ("create", "update", "patch")
 
 
 def _discard(waiting: Any) -> None:

@@ -178,7 +178,8 @@ class Writer:
             check_fields(kind, new, write, [])
             return only(old, new) if only else new
 
-        conditional = isinstance(patch, dict) and bool((patch.get("metadata") or {}).get("resourceVersion"))
+        meta = patch.get("metadata") if isinstance(patch, dict) else None
+        conditional = isinstance(meta, dict) and bool(meta.get("resourceVersion"))
         value = await self._resources.update(
             kind, route.namespace, route.name, apply, write, part=part, conditional=conditional
         )
