@@ -162,8 +162,10 @@ def _headers(options: argparse.Namespace, user: Document) -> dict[str, str]:
     if uid := options.as_uid or user.get("as-uid"):
         headers["impersonate-uid"] = uid
     groups = options.as_group or user.get("as-groups") or []
+    if len(groups) > 1:
+        raise CommandError("error: more than one --as-group cannot be sent; use one")
     if groups:
-        headers["impersonate-group"] = "\n".join(groups)
+        headers["impersonate-group"] = groups[0]
     return headers
 
 

@@ -100,7 +100,7 @@ def dry_run(parser: argparse.ArgumentParser) -> None:
         "--dry-run",
         default="none",
         const="unchanged",
-        action=Optional_,
+        action=OptionalValue,
         metavar="none|server|client",
         help="only show (client), or have the server check without storing (server)",
     )
@@ -117,7 +117,7 @@ def check_dry_run(options: argparse.Namespace) -> str:
     return str(options.dry_run)
 
 
-class Optional_(argparse.Action):
+class OptionalValue(argparse.Action):
     """`--flag` means `--flag=CONST`; a value must follow an equals sign."""
 
     def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
@@ -185,7 +185,7 @@ def _booleans(parser: argparse.ArgumentParser, words: list[str]) -> tuple[list[s
     for word in words:
         name, equals, value = word.partition("=")
         action = actions.get(name) if word.startswith("--") else None
-        if isinstance(action, Optional_) and not equals:
+        if isinstance(action, OptionalValue) and not equals:
             kept.append(f"{name}={action.const}")
         elif equals and isinstance(action, argparse._StoreTrueAction | argparse._StoreFalseAction):
             try:

@@ -80,7 +80,7 @@ class Resources:
         return list(seen.values())
 
     def find(self, word: str) -> Resource:
-        """By plural, singular, kind or short name, optionally with `.group` or `.version.group`. Raises CommandError."""
+        """By plural, singular, kind or short name, maybe with `.group` or `.version.group`. Raises CommandError."""
         found = self._find(word)
         if found is None:
             raise CommandError(f'error: the server doesn\'t have a resource type "{word}"')
@@ -119,7 +119,6 @@ class Resources:
             if each.api_version == version and each.kind == kind:
                 return each
         name = (document.get("metadata") or {}).get("name", "")
-        group, _, bare = version.rpartition("/")
         namespace = (document.get("metadata") or {}).get("namespace", "")
         raise CommandError(
             f'error: resource mapping not found for name: "{name}" namespace: "{namespace}" from "{source}": '

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -138,7 +138,7 @@ async def failure(response: Response) -> StatusError:
     return StatusError(status)
 
 
-async def lines(response: Response) -> AsyncIterator[bytes]:
+async def lines(response: Response) -> AsyncGenerator[bytes, None]:
     """The body line by line, without their ends and without empty ones."""
     rest = b""
     body = response.body

@@ -14,7 +14,9 @@ def refusal(error: StatusError, prefix: str = "") -> str:
     if reason == "Unauthorized" and not prefix:
         return f"error: You must be logged in to the server ({message or 'Unauthorized'})"
     if reason == "Invalid" and details is not None:
-        causes = [f"{cause.field}: {cause.message}" if cause.field else cause.message or "" for cause in details.causes]
+        causes = [
+            f"{cause.field_}: {cause.message}" if cause.field_ else cause.message or "" for cause in details.causes
+        ]
         named = f'The {details.kind} "{details.name}" is invalid'
         if details.name or details.kind:
             if not causes:
