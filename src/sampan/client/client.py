@@ -163,7 +163,8 @@ class Client:
         path = (kind or self.kind(type)).path(namespace, name)
         body = _delete_options(grace, propagation, uid, resourceVersion)
         answer = await (await self.raw("DELETE", path, None, body, _accept(kind))).read()
-        remains = _STATUS.decode(answer).kind != "Status" and _BARE.decode(answer).metadata.deletionTimestamp
+        bare = _BARE.decode(answer)
+        remains = bare.kind != "Status" and bare.metadata.deletionTimestamp is not None
         return self._decode(type, answer) if remains else None
 
     async def delete_collection(
