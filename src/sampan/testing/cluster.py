@@ -25,7 +25,8 @@ from sampan.api.user import User
 from sampan.api.yaml import documents as yaml_documents
 from sampan.apiserver.server import Config, Server
 from sampan.apiserver.tokens.keys import signer
-from sampan.client.client import PATCH_MEDIA_TYPES, Client
+from sampan.client.cache import key_of, revision
+from sampan.client.client import PATCH_MEDIA_TYPES, Client, Page
 from sampan.client.discovery import discover
 from sampan.client.informer import Informer, Informers
 from sampan.client.local import LocalTransport
@@ -260,7 +261,8 @@ class Cluster:
         try:
             async with asyncio.timeout(timeout):
                 await informer.synced.wait()
-                while not met(informer):
+                present = await self.client.list(type)
+                while not (_knows(informer, present) and met(informer)):
                     changed.clear()
                     await changed.wait()
         except TimeoutError:
@@ -280,6 +282,18 @@ class Cluster:
             if not name or (about.kind, about.name) == (type.__name__, name):
                 lines.append(f"{event.type} {event.reason} {about.kind}/{about.name}: {event.message}")
         return "\n".join(lines)
+
+
+def _knows(informer: Informer[Any], page: Page[Any]) -> bool:
+    """The informer has come at least as far as a list: whoever waits sees what he wrote before."""
+    listed = {key_of(object): revision(object) for object in page.items}
+    for key, least in listed.items():
+        object = informer.get(key[1], key[0])
+        if (revision(object) if object is not None else informer.revision) < least:
+            return False
+    # What is newer than the list has come since; what is older and not in it is on its way out of the cache.
+    newest = int(page.resourceVersion or 0)
+    return all(key_of(each) in listed or revision(each) > newest for each in informer.all())
 
 
 @contextlib.asynccontextmanager
