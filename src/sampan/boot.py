@@ -17,6 +17,7 @@ import ssl
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvloop
 
@@ -28,6 +29,12 @@ from sampan.config import VERSION, ClusterConfig
 from sampan.http.client import HttpTransport
 from sampan.http.tls import client_context, server_context
 from sampan.supervisor import Channel, Role, Supervisor
+
+if TYPE_CHECKING:
+    from sampan.images.store import ImageStore
+    from sampan.network.pods import BridgeNetwork
+    from sampan.network.proxy.render import Table
+    from sampan.node.node_config import NodeConfig
 
 log = logging.getLogger(__name__)
 
@@ -63,11 +70,13 @@ def preload() -> None:
     import sampan.controllers.manager
     import sampan.host.runtime
     import sampan.images.store
-    import sampan.network
+    import sampan.network.dns.server
+    import sampan.network.pods
+    import sampan.network.proxy.proxy
     import sampan.node.agent
     import sampan.node.parts
     import sampan.node.server
-    import sampan.scheduler
+    import sampan.scheduler.scheduler
     import sampan.store.sqlite  # noqa: F401
 
 
@@ -198,7 +207,7 @@ def transport_as(cluster: ClusterConfig, identity: str) -> HttpTransport:
 async def run_manager(cluster: ClusterConfig, channel: Channel) -> None:
     from sampan.controllers.manager import Manager
     from sampan.controllers.settings import Settings
-    from sampan.scheduler import Scheduler
+    from sampan.scheduler.scheduler import Scheduler
 
     await channel.wait_api()
     transport = transport_as(cluster, "controller-manager")
@@ -224,3 +233,154 @@ async def run_manager(cluster: ClusterConfig, channel: Channel) -> None:
     finally:
         await transport.close()
         await schedulers.close()
+
+
+# --- the node
+
+
+async def run_node(cluster: ClusterConfig, node: Node, channel: Channel) -> None:
+    from sampan.api.types import core_v1
+    from sampan.host.runtime import OCIRuntime
+    from sampan.http.server import Server as HttpServer
+    from sampan.network.dns.server import DNSServer
+    from sampan.network.proxy.compute import View
+    from sampan.network.proxy.proxy import Proxy
+    from sampan.node.access import Access
+    from sampan.node.agent import Agent
+    from sampan.node.parts import make_parts
+    from sampan.node.server import NodeServer
+    from sampan.node.stats import Collector
+
+    config = node_config(cluster, node)
+    network = pod_network(cluster)
+    images = image_store(cluster)
+    transport = transport_as(cluster, "node")
+    client = Client(transport, ALL, user_agent="sampan-node")
+    await network.setup()
+    runtime = await OCIRuntime.open(
+        cluster.name,
+        str(cluster.data_dir / "runtime"),
+        str(cluster.run_dir / "runtime"),
+        images,
+        network,
+        program=cluster.oci_runtime,
+    )
+    try:
+        await channel.wait_api()
+        informers = Informers(client)
+        parts = make_parts(client, informers, runtime, images, images, config.places, config.facts, config.cluster)
+        agent = Agent(client, runtime, images, parts, config)
+        view = View(node.name, cluster.node_pod_cidr, frozenset((cluster.dns_ip,)))
+        proxy = Proxy(informers, service_table(cluster), view)
+        dns = DNSServer(
+            informers,
+            address=cluster.dns_ip,
+            domain=cluster.cluster_domain,
+            service_cidr=cluster.service_cidr,
+            pod_cidr=cluster.pod_cidr,
+        )
+        collector = Collector(runtime, node.name, config.places)
+        server = NodeServer(agent, runtime, collector, Access(client, node.name), config.places)
+        directory = cluster.pki_dir
+        tls = server_context(directory / "node.crt", directory / "node.key", directory / "ca.crt")
+        front = HttpServer(server.handle, tls=tls)
+        await front.listen(node.ip, cluster.node_port, before_it_exists=True)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(informers.run(), name="informers")
+                group.create_task(agent.run(), name="kubelet")
+                group.create_task(proxy.run(), name="proxy")
+                group.create_task(dns.run(), name="dns")
+                group.create_task(server.run(), name="server")
+                await agent.registration.registered.wait()
+                await dns.listening.wait()
+                log.info("node %s of kind %s is registered", node.name, core_v1.Node.__name__)
+                channel.ready()
+        finally:
+            await front.close()
+    finally:
+        await runtime.close()
+        await transport.close()
+        images.close()
+
+
+def node_config(cluster: ClusterConfig, node: Node) -> NodeConfig:
+    """What the kubelet is told."""
+    from sampan.node import host_facts
+    from sampan.node.contracts import ClusterFacts, Places
+    from sampan.node.node_config import NodeConfig
+
+    places = Places(cluster.data_dir / "node")
+    places.root.mkdir(parents=True, exist_ok=True)
+    capacity = host_facts.capacity(str(places.root), cluster.max_pods)
+    return NodeConfig(
+        name=node.name,
+        ips=(node.ip,),
+        places=places,
+        cluster=ClusterFacts(cluster.cluster_domain, (cluster.dns_ip,)),
+        capacity=capacity,
+        reserved=host_facts.reserved(capacity),
+        hostname=node.name,
+        version=VERSION,
+        kubelet_port=cluster.node_port,
+        max_pods=cluster.max_pods,
+    )
+
+
+def pod_network(cluster: ClusterConfig) -> BridgeNetwork:
+    from sampan.network.pods import BridgeNetwork
+
+    return BridgeNetwork(
+        cluster.name,
+        cluster.node_pod_cidr,
+        cluster.pod_cidr,
+        cluster.service_cidr,
+        cluster.dns_ip,
+        cluster.run_dir / "network",
+    )
+
+
+def service_table(cluster: ClusterConfig) -> Table:
+    from sampan.network import names
+    from sampan.network.proxy.render import Table
+
+    return Table(
+        names.table(cluster.name, "services"),
+        cluster.pod_cidr,
+        cluster.service_cidr,
+        cluster.node_pod_cidr,
+        cluster.advertise_ip,
+    )
+
+
+def image_store(cluster: ClusterConfig) -> ImageStore:
+    """The node's images, and the way to registries."""
+    from sampan.images.pull import Puller
+    from sampan.images.store import ImageStore
+
+    def connect(base: str) -> HttpTransport:
+        return HttpTransport(base, tls=None if base.startswith("http://") else client_context())
+
+    return ImageStore(str(cluster.data_dir / "images"), Puller(connect))
+
+
+async def clean(cluster: ClusterConfig) -> None:
+    """Remove what the cluster left in the kernel and below the run directory; its processes have ended."""
+    from sampan.host.runtime import OCIRuntime
+    from sampan.network.proxy.apply import Applier
+
+    network, images = pod_network(cluster), image_store(cluster)
+    try:
+        runtime = await OCIRuntime.open(
+            cluster.name,
+            str(cluster.data_dir / "runtime"),
+            str(cluster.run_dir / "runtime"),
+            images,
+            network,
+            program=cluster.oci_runtime,
+        )
+        await runtime.teardown()
+        await network.teardown()
+        await Applier(service_table(cluster)).remove()
+    finally:
+        images.close()

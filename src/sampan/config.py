@@ -72,5 +72,10 @@ class ClusterConfig:
         return str(ipaddress.ip_network(self.pod_cidr)[1])
 
     @property
+    def node_pod_cidr(self) -> str:
+        """The first node's share of the pod range, which the controllers give it as well: the first /24."""
+        return str(next(ipaddress.ip_network(self.pod_cidr).subnets(new_prefix=24)))
+
+    @property
     def api_url(self) -> str:
         return f"https://127.0.0.1:{self.api_port}"
