@@ -245,8 +245,7 @@ class Worker:
         old = self.pod.status
         new = self.wanted = status.status(self.pod, seen, now)
         if (new != old and (new, old) != self._settled) or self.deletable:
-            urgent = self.deletable or old.phase != new.phase or _ready(old) != _ready(new)
-            self.node.writer.submit(self, urgent=urgent)
+            self.node.writer.submit(self, urgent=self.deletable or _matters(old, new))
 
     # --- actions ---
 
@@ -288,5 +287,7 @@ class Worker:
             self.wake()
 
 
-def _ready(known: core_v1.PodStatus) -> bool:
-    return conditions.is_true(known.conditions, "Ready")
+def _matters(old: core_v1.PodStatus, new: core_v1.PodStatus) -> bool:
+    """Whether somebody may be waiting for this: the pod came up, went down, became ready or ceased to be."""
+    moved = old.phase != new.phase and new.phase != "Pending"
+    return moved or conditions.is_true(old.conditions, "Ready") != conditions.is_true(new.conditions, "Ready")
