@@ -17,6 +17,7 @@ def set_up(parser: argparse.ArgumentParser, *, rest: bool = False) -> None:
     Arguments end up in `options.args`; with `rest` those after `--` are apart, in `options.rest`, None without `--`.
     """
     parser.allow_abbrev = False
+    parser.set_defaults(verb=parser.prog.partition(" ")[2])
     parser.add_argument("args", nargs="*", help=argparse.SUPPRESS)
     connection(parser)
     _override(parser, lambda argv: _parse(parser, argv, rest=rest))

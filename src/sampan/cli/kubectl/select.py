@@ -44,7 +44,8 @@ async def targets(session: Session, words: Sequence[str], *, all_namespaces: boo
     if getattr(options, "filename", None):
         if words:
             raise CommandError(
-                "error: when paths, URLs, or stdin is provided as input, you may not specify a resource by arguments as well"
+                "error: when paths, URLs, or stdin is provided as input, you may not specify a resource by "
+                "arguments as well"
             )
         return [await of_manifest(session, each) for each in manifests.read(options, session.context)]
     if not words:

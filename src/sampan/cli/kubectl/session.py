@@ -105,7 +105,7 @@ class Session:
 
     async def watch(
         self, path: str, query: Mapping[str, str | int | bool], headers: Mapping[str, str] = {}
-    ) -> AsyncIterator[Document]:
+    ) -> AsyncGenerator[Document, None]:
         """Events of a watch: {"type", "object"}. Ends when the server ends it; raises what an ERROR event says."""
         response = await self.raw("GET", path, {**query, "watch": True}, headers=headers)
         async with aclosing(lines(response)) as stream:

@@ -1,0 +1,1 @@
+"""One verb per module, each with `configure(parser)` and `run(options, context) -> exit code`."""
