@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,14 +12,14 @@ from msgspec.structs import replace
 from sampan.api.errors import StatusError
 from sampan.api.kinds.kind import Kind
 from sampan.api.types import core_v1
-from sampan.client.cache import meta
+from sampan.client.cache import Key, meta
 from sampan.client.client import Client
 from sampan.client.discovery import Discovered, discover
 from sampan.client.metadata import PartialObjectMetadata
 from sampan.controllers.settings import Settings
 from sampan.runtime.actions import Action, Call, Plan, Requeue, Update, UpdateStatus, View
 from sampan.runtime.clock import rfc3339
-from sampan.runtime.controller import Controller
+from sampan.runtime.controller import Controller, Watch
 
 FINALIZER = "kubernetes"
 
@@ -169,5 +169,20 @@ def _ends(old: core_v1.Namespace, new: core_v1.Namespace) -> bool:
     return new.metadata.deletionTimestamp is not None
 
 
+def _namespace_of_last(pod: core_v1.Pod, view: View) -> Iterable[Key]:
+    """The end of a namespace goes on as soon as its last pod is gone."""
+    name = pod.metadata.namespace or ""
+    namespace = view.get(core_v1.Namespace, name)
+    waits = namespace is not None and namespace.metadata.deletionTimestamp is not None
+    return (("", name),) if waits and not view.within(core_v1.Pod, name) else ()
+
+
 def declare(settings: Settings) -> Controller:
-    return Controller(name="namespace-controller", primary=core_v1.Namespace, plan=plan, changed=_ends, workers=4)
+    return Controller(
+        name="namespace-controller",
+        primary=core_v1.Namespace,
+        plan=plan,
+        changed=_ends,
+        watches=(Watch(core_v1.Pod, _namespace_of_last, lambda old, new: False),),
+        workers=4,
+    )

@@ -22,7 +22,6 @@ from sampan.api.errors import StatusError
 from sampan.api.kinds.kind import Document, Kind
 from sampan.api.types import core_v1
 from sampan.api.user import User
-from sampan.api.yaml import documents as yaml_documents
 from sampan.apiserver.server import Config, Server
 from sampan.apiserver.tokens.keys import signer
 from sampan.client.cache import key_of, revision
@@ -39,7 +38,7 @@ from sampan.scheduler.scheduler import Scheduler
 from sampan.store.memory import MemoryStore
 from sampan.testing.front import Front
 from sampan.testing.nodes import Fleet, PretendNode, is_ready
-from sampan.testing.objects import document
+from sampan.testing.objects import document, documents
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -163,8 +162,7 @@ class Cluster:
 
         Returns the objects as the server has them: Structs, or documents (dict) of custom resources.
         """
-        documents = [document for document, _ in yaml_documents(manifests.encode())]
-        return tuple([await self._apply(document, namespace) for document in documents])
+        return tuple([await self._apply(document, namespace) for document in documents(manifests)])
 
     async def _apply(self, document: Document, namespace: str) -> Any:
         kind = await self._kind_of(document)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import msgspec
@@ -20,8 +21,12 @@ def kind_of(document: Document) -> Kind:
 
 def load(text: str, *, namespace: str = "default") -> tuple[Any, ...]:
     """The Structs of a YAML text with any number of documents. Status is kept as it is written."""
-    listed = manifests.documents(text.encode())
-    return tuple(struct(document, namespace=namespace) for document, _ in listed)
+    return tuple(struct(document, namespace=namespace) for document in documents(text))
+
+
+def documents(text: str) -> list[Document]:
+    """The documents of a YAML text, which may be indented as a whole, as in the middle of a test."""
+    return [document for document, _ in manifests.documents(textwrap.dedent(text).encode())]
 
 
 def one(text: str, *, namespace: str = "default") -> Any:
