@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from sampan.api import selectors
 from sampan.api.errors import (
     StatusError,
     internal,
@@ -133,7 +134,7 @@ class App:
                 kind.plural,
                 route.part,
                 route.namespace,
-                route.name,
+                route.name or _selected_name(request, verb),
             )
         decision = parts.authorize(attributes)
         if not decision.allowed:
@@ -262,3 +263,13 @@ def _no_method(route: Route, method: str) -> StatusError:
     if method not in words:
         return status_error(405, "MethodNotAllowed", _NOT_ALLOWED)
     return method_not_supported(route.kind.plural, route.kind.group, words[method])
+
+
+def _selected_name(request: Request, verb: str) -> str:
+    """The one object that a list or watch selects by its name: who may read that one may read it so, too."""
+    if verb not in ("list", "watch", "deletecollection") or "fieldSelector=" not in request.target:
+        return ""
+    try:
+        return selectors.fields(request.param("fieldSelector")).required("metadata.name") or ""
+    except selectors.SelectorError:
+        return ""  # the verb itself says what is wrong with it
