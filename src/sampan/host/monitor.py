@@ -14,6 +14,7 @@ import msgspec
 from sampan.host import processes
 from sampan.host.containers import RuntimeFailure
 from sampan.host.oci import Program
+from sampan.host.streams import Channel
 
 _RESIZE = 1
 _REOPEN_LOG = 2
@@ -29,11 +30,35 @@ class Started:
     monitor_started: int
 
 
-class _Report(msgspec.Struct):
-    """What conmon writes to the pipe: the container's pid, or a negative number and why."""
+class Report(msgspec.Struct):
+    """What conmon writes to the pipe: the process's pid (later an exit code), or a negative number and why."""
 
     data: int = -1
     message: str = ""
+
+
+class Reports:
+    """Reads conmon's reports from the end of a pipe that we own; the writer keeps its end open for long."""
+
+    def __init__(self, reader: int) -> None:
+        self._channel = Channel(reader)
+        self._buffer = b""
+
+    async def next(self) -> Report | None:
+        """One report; None when conmon has ended without one."""
+        while b"\n" not in self._buffer:
+            chunk = await self._channel.read()
+            if not chunk:
+                return Report(message=self._buffer.decode(errors="replace")) if self._buffer else None
+            self._buffer += chunk
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        try:
+            return msgspec.json.decode(line, type=Report)
+        except msgspec.DecodeError:
+            return Report(message=line.decode(errors="replace"))
+
+    def close(self) -> None:
+        self._channel.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,53 +97,24 @@ async def start(conmon: str, program: Program, launch: Launch) -> Started:
     Raises RuntimeFailure RunContainerError with the OCI runtime's words.
     """
     reader, writer = os.pipe()
+    reports = Reports(reader)
     try:
-        child = processes.spawn(
-            arguments(conmon, program, launch),
-            env={"PATH": processes.PATH, "_OCI_SYNCPIPE": "3"},
-            descriptors={3: writer},
-        )
-    except BaseException:
-        os.close(reader)
-        raise
+        try:
+            env = {"PATH": processes.PATH, "_OCI_SYNCPIPE": "3"}
+            child = processes.spawn(arguments(conmon, program, launch), env=env, descriptors={3: writer})
+        finally:
+            os.close(writer)
+        report = await reports.next()
+        await child.wait()
     finally:
-        os.close(writer)
-    line = await _line(reader)
-    await child.wait()
-    report = _decode(line)
-    if report.data <= 0:
-        raise RuntimeFailure("RunContainerError", _words(report.message, launch.bundle))
+        reports.close()
+    if report is None or report.data <= 0:
+        raise RuntimeFailure("RunContainerError", words(report.message if report else "", launch.bundle))
     monitor = processes.read_pid(f"{launch.bundle}/monitor.pid")
     return Started(report.data, processes.start_time(report.data), monitor, processes.start_time(monitor))
 
 
-async def _line(reader: int) -> bytes:
-    """One line of a pipe, which is then closed; the writer keeps its end open."""
-    os.set_blocking(reader, False)
-    found = b""
-    try:
-        while not found.endswith(b"\n"):
-            try:
-                chunk = os.read(reader, 65536)
-            except BlockingIOError:
-                await processes.readable(reader)
-                continue
-            if not chunk:
-                break
-            found += chunk
-    finally:
-        os.close(reader)
-    return found
-
-
-def _decode(line: bytes) -> _Report:
-    try:
-        return msgspec.json.decode(line, type=_Report)
-    except msgspec.DecodeError:
-        return _Report(message=line.decode(errors="replace").strip() or "the container monitor ended without a word")
-
-
-def _words(message: str, bundle: str) -> str:
+def words(message: str, bundle: str) -> str:
     """The OCI runtime's last error without its logger's dress."""
     text = message.strip()
     for raw in reversed(text.splitlines()):

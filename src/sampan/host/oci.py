@@ -32,9 +32,8 @@ class Program:
     path: str
     root: str
 
-    def exec(self, id: str, *, process: str, pid_file: str, tty: bool) -> list[str]:
-        terminal = ["--tty"] if tty else []
-        return [self.path, "--root", self.root, "exec", *terminal, "--process", process, "--pid-file", pid_file, id]
+    def exec(self, id: str, *, process: str, pid_file: str) -> list[str]:
+        return [self.path, "--root", self.root, "exec", "--process", process, "--pid-file", pid_file, id]
 
     def fifo(self, id: str) -> str:
         return f"{self.root}/{id}/exec.fifo"

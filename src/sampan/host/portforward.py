@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable
 
@@ -67,7 +68,8 @@ async def connect(netns: str, port: int) -> Link:
             made.close()
             raise
         return Link(*await asyncio.open_connection(sock=made))
-    raise RuntimeFailure("ConnectFailed", f"failed to connect to localhost:{port} inside the pod: {failure}")
+    reason = os.strerror(failure.errno).lower() if failure and failure.errno else str(failure)
+    raise RuntimeFailure("ConnectFailed", f"failed to connect to localhost:{port} inside the pod: {reason}")
 
 
 def _maker(netns: str, family: socket.AddressFamily) -> Callable[[], socket.socket]:

@@ -69,21 +69,16 @@ def spawn(
     *,
     env: Mapping[str, str] | None = None,
     stdio: tuple[int, int, int] | None = None,
-    terminal: str = "",
     descriptors: Mapping[int, int] | None = None,
 ) -> Child:
     """Start a program with exactly the descriptors given; `argv[0]` is an absolute path.
 
-    `stdio` are ours to lend, /dev/null when None. With `terminal` the child leads a session of its own whose
-    controlling terminal is that device. `descriptors` maps further numbers in the child to ours.
+    `stdio` are ours to lend, /dev/null when None. `descriptors` maps further numbers in the child to ours.
     """
     wanted = dict(enumerate(stdio)) if stdio else {}
     wanted.update(descriptors or {})
     actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = []
-    if terminal:
-        actions += [(os.POSIX_SPAWN_OPEN, 0, terminal, os.O_RDWR, 0)]
-        actions += [(os.POSIX_SPAWN_DUP2, 0, 1), (os.POSIX_SPAWN_DUP2, 0, 2)]
-    elif not stdio:
+    if not stdio:
         actions += [(os.POSIX_SPAWN_OPEN, number, "/dev/null", os.O_RDWR, 0) for number in range(3)]
     moved = {target: fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE) for target, source in wanted.items()}
     actions += [(os.POSIX_SPAWN_DUP2, source, target) for target, source in moved.items()]
@@ -93,7 +88,6 @@ def spawn(
             list(argv),
             {"PATH": PATH} if env is None else dict(env),
             file_actions=actions,
-            setsid=bool(terminal),
             setsigmask=(),
             setsigdef=(signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD),
         )
@@ -253,6 +247,15 @@ def descendants(pid: int) -> list[int]:
         except (FileNotFoundError, ProcessLookupError):
             continue
     return found
+
+
+def kill_tree(pid: int) -> None:
+    """SIGKILL a process and what it started, parents first."""
+    for each in descendants(pid):
+        try:
+            os.kill(each, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
 
 
 def mentions(pid: int, id: str) -> bool:

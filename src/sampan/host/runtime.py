@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from sampan.host import attachment, cgroups, engine, execution, monitor, oci, portforward, sweep
+from sampan.host import attachment, bundle, cgroups, engine, execution, monitor, oci, portforward, sweep, terminal
 from sampan.host.background import Background
 from sampan.host.changes import Changes
 from sampan.host.containers import (
@@ -21,6 +21,7 @@ from sampan.host.containers import (
     ContainerConfig,
     ExecResult,
     PodNetwork,
+    Process,
     Resources,
     RuntimeFailure,
     Sandbox,
@@ -122,14 +123,23 @@ class OCIRuntime:
         await self._lifecycle.update(id, resources)
 
     async def run(self, id: str, command: Sequence[str], timeout: float) -> ExecResult:
-        return await execution.collect(self._exec(id, command, tty=False, stdin=False), timeout)
+        return await execution.collect(self._exec(id, command, stdin=False), timeout)
 
-    async def exec(self, id: str, command: Sequence[str], *, tty: bool, stdin: bool) -> execution.Session:
-        return self._exec(id, command, tty=tty, stdin=stdin)
-
-    def _exec(self, id: str, command: Sequence[str], *, tty: bool, stdin: bool) -> execution.Session:
+    async def exec(self, id: str, command: Sequence[str], *, tty: bool, stdin: bool) -> Process:
+        if not tty:
+            return self._exec(id, command, stdin=stdin)
         self._lifecycle.running(id)
-        return execution.start(self.engine.program, id, self.engine.layout.bundle(id), command, tty=tty, stdin=stdin)
+        directory = execution.prepare(id, self.engine.layout.bundle(id), command, tty=True)
+        try:
+            return await terminal.start(self.engine.program, self.engine.conmon, id, directory)
+        except BaseException:
+            bundle.delete(directory)
+            raise
+
+    def _exec(self, id: str, command: Sequence[str], *, stdin: bool) -> execution.Session:
+        self._lifecycle.running(id)
+        directory = execution.prepare(id, self.engine.layout.bundle(id), command, tty=False)
+        return execution.start(self.engine.program, id, directory, stdin=stdin)
 
     async def attach(self, id: str) -> attachment.Attachment:
         self._lifecycle.running(id)

@@ -68,11 +68,13 @@ async def _end_sessions(lifecycle: Lifecycle, id: str) -> None:
     """Commands executed for a process of ours that is gone have nobody to hear them: kill them."""
     directory = lifecycle.engine.layout.bundle(id)
     for name in state.directories(directory):
-        if name.startswith(execution.PREFIX):
-            pid = processes.read_pid(f"{directory}/{name}") if name.endswith(".pid") else 0
+        if not name.startswith(execution.PREFIX):
+            continue
+        for file in ("pid", "monitor.pid"):
+            pid = processes.read_pid(f"{directory}/{name}/{file}")
             if pid and processes.mentions(pid, id):
                 await processes.end(processes.descendants(pid))
-            bundle.delete(f"{directory}/{name}")
+        bundle.delete(f"{directory}/{name}")
 
 
 async def remove_leftovers(sandboxes: Sandboxes, lifecycle: Lifecycle) -> None:
