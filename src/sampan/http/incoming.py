@@ -118,7 +118,6 @@ class Reader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         incoming = self._current()
-        self._quiet = 0
         incoming.size += len(name) + len(value)
         headers = incoming.headers
         if incoming.size > self._limits.head or len(headers) >= self._limits.headers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import httptools
 
@@ -104,7 +104,8 @@ class Link(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        # uvloop's transport over TLS is no subclass of asyncio's.
+        transport = cast("asyncio.Transport", transport)
         self._transport = transport
         self._tls = transport.get_extra_info("ssl_object") is not None
 

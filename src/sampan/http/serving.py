@@ -9,7 +9,7 @@ import asyncio
 import functools
 import logging
 from collections.abc import AsyncIterator, Awaitable, Coroutine
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from sampan.http import heads
@@ -53,7 +53,8 @@ class Serving(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        # uvloop's transport over TLS is no subclass of asyncio's.
+        transport = cast("asyncio.Transport", transport)
         self._transport = transport
         self._peer = _address(transport.get_extra_info("peername"))
         tls = transport.get_extra_info("ssl_object")
@@ -210,6 +211,7 @@ class Serving(asyncio.Protocol):
             if response.takeover is not None and not incoming.upgrade:
                 raise ValueError("only a request with Connection: Upgrade can be taken over")
         except BodyTooLarge as error:
+            incoming.keep_alive = False
             response = _plain(413, str(error))
         except TimedOut:
             response = _plain(408, "the request's body did not arrive in time")
@@ -221,29 +223,38 @@ class Serving(asyncio.Protocol):
         if response.takeover is not None:
             await self._take_over(response, response.takeover)
         elif isinstance(response.body, bytes):
-            await self._skip_rest(incoming)
+            self._judge_rest(incoming)
             self._write(incoming, response, response.body)
+            await self._skip_rest(incoming)
             await self.gate.wait()
         else:
+            self._judge_rest(incoming)
             await self._stream(incoming, response, response.body)
 
-    async def _skip_rest(self, incoming: Incoming) -> None:
-        """A body that the handler did not want is read away when it is small, else the connection ends."""
+    def _judge_rest(self, incoming: Incoming) -> None:
+        """A body that the handler did not want ends the connection when it is large or was not sent for."""
         inbox = incoming.inbox
-        if inbox is None or inbox.drained or not incoming.keep_alive:
+        if inbox is None or inbox.drained:
             return
-        if inbox.failed or (incoming.expects and not inbox.wanted):
+        declared = incoming.headers.get("content-length", "0")
+        large = not inbox.ended and int(declared) > self._server.limits.unread_body
+        if large or inbox.failed or (incoming.expects and not inbox.wanted):
             incoming.keep_alive = False
+
+    async def _skip_rest(self, incoming: Incoming) -> None:
+        """Read away what the handler left of a body: after it comes the next request."""
+        inbox = incoming.inbox
+        if inbox is None or not incoming.keep_alive:
             return
         skipped = 0
         try:
             while chunk := await inbox.take():
                 skipped += len(chunk)
                 if skipped > self._server.limits.unread_body:
-                    incoming.keep_alive = False
+                    self._close(linger=True)
                     return
         except TimedOut:
-            incoming.keep_alive = False
+            self._close()
 
     async def _stream(self, incoming: Incoming, response: Response, body: AsyncIterator[bytes]) -> None:
         lines, close, left = heads.fields(response.headers)
@@ -281,9 +292,9 @@ class Serving(asyncio.Protocol):
             close_body = getattr(body, "aclose", None)
             if close_body is not None:
                 await close_body()
-        await self._skip_rest(incoming)
         if not incoming.keep_alive or self._server.closing:
             self._close(linger=not incoming.complete)
+        await self._skip_rest(incoming)
 
     async def _take_over(self, response: Response, takeover: Takeover) -> None:
         assert self._raw is not None
@@ -318,7 +329,8 @@ class Serving(asyncio.Protocol):
 
     def _refuse(self, status: int, message: str) -> None:
         """Answer what is no request, and close. Nothing can be said while another answer is under way."""
-        if self._active is not None or self._reader.ready:
+        reader = self._reader
+        if self._active is not None or any(incoming is not reader.current for incoming in reader.ready):
             self._transport.abort()
             return
         response = _plain(status, message)
