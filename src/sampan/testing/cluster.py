@@ -37,7 +37,7 @@ from sampan.runtime.clock import Clock
 from sampan.scheduler.scheduler import Scheduler
 from sampan.store.memory import MemoryStore
 from sampan.testing.front import Front
-from sampan.testing.nodes import Fleet, PretendNode, is_ready
+from sampan.testing.nodes import RENEW, Fleet, PretendNode, is_ready
 from sampan.testing.objects import document, documents
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -76,14 +76,16 @@ class Cluster:
         self.client = self.client_as(ADMIN)
         self.informers = Informers(self.client)
         self.front = Front(self.server.handler)
+        settings = settings or Settings(root_ca="the API server has no certificate unless it is asked for its URL\n")
         self.manager = Manager(
             self.client_as(CONTROLLERS),
             controllers=controllers,
-            settings=settings or Settings(root_ca="the API server has no certificate unless it is asked for its URL\n"),
+            settings=settings,
             informers=self.informers,
             clock=clock,
         )
-        self.fleet = Fleet(self.client, self.informers, clock=clock)
+        renew = min(RENEW, settings.node_monitor_grace_period / 4)
+        self.fleet = Fleet(self.client, self.informers, clock=clock, renew=renew)
         self.scheduler = Scheduler(self.client_as(SCHEDULER), self.informers, clock=clock) if scheduler else None
         self._has_accounts = bool(controllers)
         self._stack = contextlib.AsyncExitStack()
@@ -272,9 +274,11 @@ class Cluster:
         """Why a wait came to nothing, as far as the API server can tell."""
         informer = self.informers.get(type)
         lines = [f"waited {timeout:g} s for {what}"]
-        shown = [informer.get(name, namespace)] if name else list(informer.all())[:5]
-        for each in shown:
-            lines.append(yaml.safe_dump(document(each), sort_keys=False) if each is not None else "it does not exist")
+        if name:
+            object = informer.get(name, namespace)
+            lines.append(yaml.safe_dump(document(object), sort_keys=False) if object else "it does not exist")
+        else:
+            lines += [_summary(each) for each in informer.all()]
         for event in (await self.client.list(core_v1.Event, namespace)).items:
             about = event.involvedObject
             if not name or (about.kind, about.name) == (type.__name__, name):
@@ -292,6 +296,14 @@ def _knows(informer: Informer[Any], page: Page[Any]) -> bool:
     # What is newer than the list has come since; what is older and not in it is on its way out of the cache.
     newest = int(page.resourceVersion or 0)
     return all(key_of(each) in listed or revision(each) > newest for each in informer.all())
+
+
+def _summary(object: Any) -> str:
+    metadata, phase = object.metadata, getattr(getattr(object, "status", None), "phase", None)
+    words = [f"{metadata.namespace}/{metadata.name}" if metadata.namespace else metadata.name]
+    words += [phase] if phase else []
+    words += ["being deleted"] if metadata.deletionTimestamp else []
+    return " ".join(words)
 
 
 @contextlib.asynccontextmanager

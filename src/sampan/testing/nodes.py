@@ -19,11 +19,12 @@ from msgspec.structs import replace
 
 from sampan.api import conditions
 from sampan.api.types import coordination_v1, core_v1, meta_v1
+from sampan.client.cache import key_of
 from sampan.client.client import FAILURES, Client
 from sampan.client.informer import Informers
 from sampan.runtime.actions import Delete, Plan, Requeue, Retry, UpdateStatus, View
 from sampan.runtime.clock import Clock, RealClock, rfc3339, rfc3339_micro
-from sampan.runtime.controller import Controller, Environment, unless_unchanged
+from sampan.runtime.controller import Controller, Environment, Loop, unless_unchanged
 from sampan.runtime.events import Recorder
 from sampan.runtime.tasks import Group
 from sampan.testing import pretend
@@ -99,9 +100,12 @@ class PretendNode:
 class Fleet:
     """All pretended nodes of a cluster, and one loop over their pods. `run` never returns."""
 
-    def __init__(self, client: Client, informers: Informers, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, client: Client, informers: Informers, *, clock: Clock | None = None, renew: float = RENEW
+    ) -> None:
         self.nodes: dict[str, PretendNode] = {}
         self._client = client
+        self._renew_every = renew
         self._clock = clock or RealClock()
         self._since: dict[tuple[str, str], float] = {}
         self._addresses: dict[str, Iterator[ipaddress.IPv4Address | ipaddress.IPv6Address]] = {}
@@ -116,8 +120,8 @@ class Fleet:
             workers=16,
         )
         recorder = Recorder(client, "kubelet", clock=self._clock)
-        self._loop = controller.runner(Environment(client, informers, recorder, self._clock))
-        self._nodes = informers.get(core_v1.Node)
+        self._loop = Loop(controller, Environment(client, informers, recorder, self._clock))
+        self._nodes, self._pods = informers.get(core_v1.Node), informers.get(core_v1.Pod)
 
     async def add(self, node: PretendNode) -> None:
         """Register a node, or have one that had fallen silent report again."""
@@ -135,12 +139,15 @@ class Fleet:
         present = await self._client.get(core_v1.Node, name)
         fresh = node.status(self._clock.now())
         await self._client.update(replace(present, status=fresh), subresource="status")
+        for pod in self._pods.all():
+            if pod.spec.nodeName == name:
+                self._loop.queue.add(key_of(pod))
 
     async def run(self) -> None:
         async with Group("pretended nodes", clock=self._clock) as group:
             group.supervise("kubelets", self._loop.run)
             while True:
-                await self._clock.sleep(RENEW)
+                await self._clock.sleep(self._renew_every)
                 for node in tuple(self.nodes.values()):
                     if node.alive:
                         await self._renew(node)
