@@ -32,7 +32,7 @@ def parse(text: str) -> list[CustomColumn]:
 def parse_file(text: str) -> list[CustomColumn]:
     """A line of headers, and one of paths."""
     lines = text.splitlines()
-    headers, paths = (line.split() for line in (lines + ["", ""])[:2])
+    headers, paths = (line.split() for line in [*lines, "", ""][:2])
     if not headers or len(headers) != len(paths):
         raise CommandError("error: number of headers must match number of paths in a custom-columns file")
     return [CustomColumn(header, template(path)) for header, path in zip(headers, paths, strict=True)]

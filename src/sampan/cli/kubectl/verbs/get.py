@@ -114,8 +114,8 @@ async def _tables(session: Session, found: Sequence[Target]) -> int:
             session.context.out("")
         table_printer(session, target, kinds=kinds).show(table)
         shown = True
-    for error in errors:
-        session.context.err(words.refusal(error))
+    for refused in errors:
+        session.context.err(words.refusal(refused))
     if not shown and not errors and not options.ignore_not_found:
         session.context.err(nothing(session, found))
     return 1 if errors else 0
@@ -209,8 +209,8 @@ async def _whole(session: Session, found: Sequence[Target], printer: choose.Prin
     elif items:
         whole = {"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": items}
         session.context.stdout.write(printer(whole))
-    for error in errors:
-        session.context.err(words.refusal(error))
+    for refused in errors:
+        session.context.err(words.refusal(refused))
     return 1 if errors else 0
 
 
