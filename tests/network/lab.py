@@ -38,6 +38,8 @@ def own_host() -> Iterator[None]:
             "route add default via 192.0.2.1\n"
         )
         subprocess.run(["ip", "-batch", "-"], input=batch.encode(), check=True)
+        # A new namespace begins with what the machine has.
+        Path("/proc/sys/net/ipv4/ip_forward").write_text("0")
         yield
     finally:
         syscalls.setns(home, _CLONE_NEWNET)
