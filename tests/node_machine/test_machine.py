@@ -325,7 +325,8 @@ def test_what_runs_beside_the_specification_is_stopped_too() -> None:
 
 
 @covers(
-    "[sig-node] Ephemeral Containers will start an ephemeral container in an existing pod [Conformance] [NodeConformance]"
+    "[sig-node] Ephemeral Containers will start an ephemeral container in an existing pod"
+    " [Conformance] [NodeConformance]"
 )
 def test_an_ephemeral_container_starts_once_and_never_again() -> None:
     spec = pod("app", ephemeralContainers=[{"name": "b", "image": "app:1"}])
