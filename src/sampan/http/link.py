@@ -98,6 +98,7 @@ class Link(asyncio.Protocol):
         self._in_body = False
         self._parts: list[bytes] = []
         self._complete = False
+        self._surplus = False
         self._until_close = False
         self.received = False
 
@@ -166,11 +167,10 @@ class Link(asyncio.Protocol):
 
     # httptools callbacks
 
-    def on_status(self, status: bytes) -> None:
-        pass
+    def on_message_begin(self) -> None:
+        self._surplus = self._complete
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._quiet = 0
         if not self._in_body:
             self._headers.append((name.decode("latin-1"), value.decode("latin-1").strip(" \t")))
             if len(self._headers) > 1000:
@@ -178,6 +178,8 @@ class Link(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         self._quiet = 0
+        if self._surplus:
+            return
         self._status = self._parser.get_status_code()
         if 100 <= self._status < 200:
             return
@@ -190,12 +192,15 @@ class Link(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         self._quiet = 0
-        if self._streaming:
+        if self._complete:
+            self._surplus = True
+        elif self._streaming:
             self._inbox.feed(body)
-        elif not self._complete:
+        else:
             self._parts.append(body)
 
     def on_message_complete(self) -> None:
+        self._quiet = 0
         if not self._in_body:
             # 100 Continue and its kind come before the answer.
             if self._status != 101:
@@ -298,7 +303,8 @@ class Link(asyncio.Protocol):
 
     def done(self) -> None:
         """The answer was taken; the connection goes back to the pool or ends."""
-        if self.reusable and not self._lost and not self._transport.is_closing():
+        # More than one answer to one request: who knows whose the next one would be.
+        if self.reusable and not self._surplus and not self._lost and not self._transport.is_closing():
             self._inbox = Inbox(self._pause, self._resume)
             self._parser = httptools.HttpResponseParser(self)
             self._streaming = self._in_body = False
