@@ -18,6 +18,7 @@ from sampan.apiserver.admission.pods import (
     RuntimeClass,
     TaintNodesByCondition,
 )
+from sampan.apiserver.admission.podsecurity import PodSecurity
 from sampan.apiserver.admission.roles import RoleEscalation
 from sampan.apiserver.admission.storage import (
     DefaultIngressClass,
@@ -37,6 +38,7 @@ def plugins(view: View, authorization: Authorization) -> tuple[Plugin, ...]:
         ServiceAccount(view),
         NodeRestriction(view, authorization),
         TaintNodesByCondition(),
+        PodSecurity(view),
         Priority(view),
         DefaultTolerationSeconds(),
         DefaultStorageClass(view),
