@@ -99,6 +99,8 @@ class Admission:
     old: Document | None = None
     dry_run: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    """What the client shall be told although the write passes."""
 
 
 class AdmissionPlugin(Protocol):

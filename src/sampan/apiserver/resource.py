@@ -120,7 +120,7 @@ class Resources:
         if kind.resource in traits.GENERATION:
             meta["generation"] = 1
         kind.default(document)
-        admission = Admission(write.attributes, kind, "CREATE", document, None, write.dry_run)
+        admission = Admission(write.attributes, kind, "CREATE", document, None, write.dry_run, warnings=write.warnings)
         await self._run(admission, "admit")
         codec.normalize(kind, document)
         kind.prepare_create(document)
@@ -197,7 +197,7 @@ class Resources:
             kept = {key: value for key, value in old.items() if key not in ("metadata", "status")}
             document = {**kept, "metadata": document["metadata"], "status": document.get("status") or {}}
         kind.default(document)
-        admission = Admission(write.attributes, kind, "UPDATE", document, old, write.dry_run)
+        admission = Admission(write.attributes, kind, "UPDATE", document, old, write.dry_run, warnings=write.warnings)
         await self._run(admission, "admit")
         codec.normalize(kind, document)
         if not part:
