@@ -26,6 +26,8 @@ class Objects:
     def __init__(self, manifests: str = "") -> None:
         self.objects = load(manifests) if manifests else ()
 
+    async def ready(self) -> None: ...
+
     def services(self, namespace: str) -> Collection[core_v1.Service]:
         return [s for s in self._all(core_v1.Service) if s.metadata.namespace == namespace]
 
@@ -45,7 +47,8 @@ async def variables(
     lines = "\n".join(f"  {line}" for line in textwrap.dedent(container).strip().splitlines())
     one = pod(f"{more.get('spec', '')}\ncontainers:\n- name: c\n  image: i\n{lines}", metadata=more.get("metadata", ""))
     known = objects or Objects()
-    pairs = await PodEnvironment(Places(tmp))(one, one.spec.containers[0], NODE, known, ("10.1.0.5", "fd00::5"), known)
+    make = PodEnvironment(Places(tmp), known.ready)
+    pairs = await make(one, one.spec.containers[0], NODE, known, ("10.1.0.5", "fd00::5"), known)
     return dict(pairs)
 
 

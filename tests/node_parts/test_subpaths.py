@@ -138,3 +138,12 @@ def test_what_was_bound_stays_when_the_pod_swaps_it(tmp_path: Path, bound: Path)
     (volume / "d").rename(volume / "moved")
     (volume / "d").symlink_to("/etc")
     assert os.listdir(only.host_path) == ["f"]
+
+
+def test_images_are_left_to_the_runtime(tmp_path: Path) -> None:
+    lines = container(mount(), mount("/part", subPath="bin"))
+    found = subpaths.container_mounts(lines, {"v": HostVolume("", True, "sha256:1")}, {}, tmp_path)
+    assert found == (
+        Mount("", "/data", readonly=True, image="sha256:1"),
+        Mount("", "/part", readonly=True, image="sha256:1", image_sub_path="bin"),
+    )

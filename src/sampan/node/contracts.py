@@ -99,10 +99,14 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class HostVolume:
-    """A volume that is ready on this machine: a directory or file. `readonly` holds for every mount of it."""
+    """A volume that is ready on this machine: a directory or file. `readonly` holds for every mount of it.
+
+    With `image`, the ID of an image that is here, its content is the volume and there is no path.
+    """
 
     path: str
     readonly: bool = False
+    image: str = ""
 
 
 class PodVolumes(Protocol):

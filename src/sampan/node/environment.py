@@ -6,7 +6,7 @@ Values of ConfigMaps and Secrets come from a Lookup; `references` says which obj
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
@@ -33,9 +33,13 @@ PUBLIC_NAMESPACE, PUBLIC_SERVICE = "default", "kubernetes"
 
 @dataclass(frozen=True, slots=True)
 class PodEnvironment:
-    """contracts.Environment: fetches what is referred to, then asks `environment`."""
+    """contracts.Environment: fetches what is referred to, then asks `environment`.
+
+    `ready` returns when the services are known: a container that starts without them never learns of them.
+    """
 
     places: Places
+    ready: Callable[[], Awaitable[object]]
 
     async def __call__(
         self,
@@ -46,6 +50,7 @@ class PodEnvironment:
         ips: tuple[str, ...],
         configs: Configs,
     ) -> tuple[tuple[str, str], ...]:
+        await self.ready()
         namespace = pod.metadata.namespace or ""
         fetched = _Fetched(namespace, self.places.volumes(pod.metadata.uid or ""), {}, {})
         for kind, name, _ in references(container):

@@ -9,20 +9,21 @@ from sampan.api.types import core_v1
 from sampan.client.client import Client
 from sampan.client.informer import Informer, Informers
 from sampan.host.containers import ContainerRuntime, ImageService
-from sampan.host.images import ImageRoots
 from sampan.node import resources
 from sampan.node.configs import PodConfigs
-from sampan.node.contracts import AnyContainer, ClusterFacts, NodeFacts, Parts, Places
+from sampan.node.contracts import AnyContainer, NodeFacts, Parts
 from sampan.node.dns import PodDNS
 from sampan.node.environment import PodEnvironment
 from sampan.node.hooks import LifecycleHooks
 from sampan.node.hosts import HostsFile
+from sampan.node.images import Images
 from sampan.node.log_rotation import LogRotation
+from sampan.node.node_config import NodeConfig
 from sampan.node.probes.prober import Prober
 from sampan.node.security import Security
 from sampan.node.volumes.image import PulledImages
 from sampan.node.volumes.manager import PodVolumes
-from sampan.runtime.clock import Clock
+from sampan.runtime.clock import Clock, RealClock
 
 
 class Services:
@@ -54,19 +55,20 @@ def make_parts(
     informers: Informers,
     runtime: ContainerRuntime,
     images: ImageService,
-    roots: ImageRoots,
-    places: Places,
-    node: NodeFacts,
-    cluster: ClusterFacts,
+    config: NodeConfig,
     *,
     clock: Clock | None = None,
 ) -> Parts:
     """`informers` is asked for services; whoever owns it runs it. The agent runs the parts' own runners."""
+    clock = clock or RealClock()
+    places = config.places
     configs = PodConfigs(client)
-    services = Services(informers.get(core_v1.Service))
-    environment = PodEnvironment(places)
-    variables = _Variables(node, services, configs, environment)
-    volumes = PodVolumes(client, places, node, configs, PulledImages(images, roots), variables, clock=clock)
+    informer = informers.get(core_v1.Service)
+    services = Services(informer)
+    environment = PodEnvironment(places, informer.synced.wait)
+    variables = _Variables(config.facts, services, configs, environment)
+    pulled = PulledImages(Images(images, configs, config, clock))
+    volumes = PodVolumes(client, places, config.facts, configs, pulled, variables, clock=clock)
     prober = Prober(runtime, clock)
     return Parts(
         volumes=volumes,
@@ -78,7 +80,7 @@ def make_parts(
         qos=resources.qos_class,
         cgroup=resources.cgroup_path,
         dns_config=PodDNS(),
-        hosts_file=HostsFile(cluster.domain),
+        hosts_file=HostsFile(config.cluster.domain),
         probes=prober,
         hooks=LifecycleHooks(runtime, clock),
         runners=(configs.run, volumes.run, prober.run, LogRotation(runtime, clock=clock).run),

@@ -63,7 +63,7 @@ def container_mounts(
                 f'cannot find volume "{mount.name}" to mount into container "{container.name}"'
             )
         source, inside = volume.path, sub_path(mount, environment)
-        if inside:
+        if inside and not volume.image:
             source = str(directory / mount.name / container.name / str(at))
             _bind(container, mount, volume.path, inside, source)
         found.append(
@@ -72,6 +72,9 @@ def container_mounts(
                 container_path=mount.mountPath if mount.mountPath.startswith("/") else f"/{mount.mountPath}",
                 readonly=bool(mount.readOnly) or volume.readonly,
                 propagation=PROPAGATION[mount.mountPropagation or "None"],
+                recursive_readonly=mount.recursiveReadOnly in ("Enabled", "IfPossible"),
+                image=volume.image,
+                image_sub_path=inside if volume.image else "",
             )
         )
     return tuple(found)

@@ -53,6 +53,6 @@ class VolumeType(Protocol):
 class ImageVolumes(Protocol):
     """Images as volumes."""
 
-    async def layers(self, pod: core_v1.Pod, source: core_v1.ImageVolumeSource) -> tuple[str, ...]:
-        """Directories of the unpacked image from the top to the bottom. Raises NotYet."""
+    async def ensure(self, pod: core_v1.Pod, volume: str, source: core_v1.ImageVolumeSource) -> str:
+        """The ID of the image, pulled when its policy asks for that. Raises VolumeFailure."""
         ...
