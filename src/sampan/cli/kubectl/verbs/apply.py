@@ -155,9 +155,8 @@ async def _patch(session: Session, target: Target, live: Document) -> None:
     query = writing.query(session.options, validate=session.options.validate)
     changed = await session.patch(target.path, patch, how, query)
     same = changed["metadata"].get("resourceVersion") == live["metadata"].get("resourceVersion")
-    writing.show(
-        session, target, changed, "unchanged" if same and not session.options.dry_run == "server" else "configured"
-    )
+    unchanged = same and session.options.dry_run != "server"
+    writing.show(session, target, changed, "unchanged" if unchanged else "configured")
 
 
 async def _again(session: Session, target: Target) -> None:

@@ -46,9 +46,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(options: argparse.Namespace, context: Context) -> int:
+    # Before connecting: `--user` of a role binding is whom it is for, and no user of the kubeconfig.
+    made = manifests.Manifest(options.make(options), "") if getattr(options, "make", None) else None
     async with connect(options, context) as session:
-        if getattr(options, "make", None):
-            made = manifests.Manifest(options.make(options), "")
+        if made is not None:
             return await _create(session, [made], made_here=True)
         if not options.filename:
             raise CommandError("error: must specify one of -f and -k")

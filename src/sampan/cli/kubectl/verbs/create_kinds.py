@@ -47,7 +47,8 @@ def parse(prog: str, kind: str, words: list[str]) -> argparse.Namespace:
 def name(options: argparse.Namespace) -> str:
     if len(options.args) != 1:
         raise CommandError(
-            f"error: exactly one NAME is required, got {len(options.args)}\nSee 'sampan {options.verb} -h' for help and examples"
+            f"error: exactly one NAME is required, got {len(options.args)}\n"
+            f"See 'sampan {options.verb} -h' for help and examples"
         )
     return str(options.args[0])
 
