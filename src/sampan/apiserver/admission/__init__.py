@@ -20,6 +20,7 @@ from sampan.apiserver.admission.pods import (
 )
 from sampan.apiserver.admission.podsecurity import PodSecurity
 from sampan.apiserver.admission.roles import RoleEscalation
+from sampan.apiserver.admission.secrets import ServiceAccountToken
 from sampan.apiserver.admission.storage import (
     DefaultIngressClass,
     DefaultStorageClass,
@@ -28,11 +29,15 @@ from sampan.apiserver.admission.storage import (
 )
 from sampan.apiserver.authz.authorizer import Authorization
 from sampan.apiserver.contracts import View
+from sampan.apiserver.tokens.keys import Signer
 
 
-def plugins(view: View, authorization: Authorization) -> tuple[Plugin, ...]:
-    """All plugins, each once, in the order in which a write passes them."""
-    return (
+def plugins(view: View, authorization: Authorization, signer: Signer | None = None) -> tuple[Plugin, ...]:
+    """All plugins, each once, in the order in which a write passes them.
+
+    Without a `signer` nobody fills in Secrets of type kubernetes.io/service-account-token.
+    """
+    found: list[Plugin] = [
         NamespaceLifecycle(view),
         LimitRanger(view),
         ServiceAccount(view),
@@ -50,4 +55,7 @@ def plugins(view: View, authorization: Authorization) -> tuple[Plugin, ...]:
         CertificateSubjectRestriction(),
         DefaultIngressClass(view),
         RoleEscalation(authorization.escalation),
-    )
+    ]
+    if signer is not None:
+        found.append(ServiceAccountToken(view, signer))
+    return tuple(found)
