@@ -72,7 +72,7 @@ class Server:
         account_tokens = AccountTokens(self.cacher, (config.signer.verifier,), issuers=(config.issuer,))
         self.authenticate = Authenticators(account_tokens, static=config.tokens)
         services = ServiceAllocator(self.cacher, config.service_cidr, config.node_ports)
-        plugins = admission.plugins(self.cacher, self.authorization)
+        plugins = admission.plugins(self.cacher, self.authorization, config.signer)
         self.resources = Resources(store, self.cacher, plugins, services)
         negotiator = Negotiator()
         reader = Reader(store, self.cacher, negotiator)
