@@ -268,7 +268,7 @@ async def run_node(cluster: ClusterConfig, node: Node, channel: Channel) -> None
     try:
         await channel.wait_api()
         informers = Informers(client)
-        parts = make_parts(client, informers, runtime, images, images, config.places, config.facts, config.cluster)
+        parts = make_parts(client, informers, runtime, images, config)
         agent = Agent(client, runtime, images, parts, config)
         view = View(node.name, cluster.node_pod_cidr, frozenset((cluster.dns_ip,)))
         proxy = Proxy(informers, service_table(cluster), view)
