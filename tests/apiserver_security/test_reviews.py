@@ -36,7 +36,6 @@ def review(kind: str, **spec: object) -> dict[str, object]:
 LIST = {"verb": "list", "resource": "pods", "namespace": "shop"}
 
 
-@covers("[sig-auth] SubjectReview should support SubjectReview API operations [Conformance]")
 def test_may_somebody() -> None:
     asked = review("SubjectAccessReview", user="bob", groups=["devs"], resourceAttributes=LIST)
     status = access.subject_access_review(asked, authorization())["status"]

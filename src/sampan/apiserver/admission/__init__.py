@@ -27,20 +27,24 @@ from sampan.apiserver.admission.storage import (
     PersistentVolumeClaimResize,
     StorageObjectInUseProtection,
 )
+from sampan.apiserver.admission.waiting import Appears
 from sampan.apiserver.authz.authorizer import Authorization
 from sampan.apiserver.contracts import View
 from sampan.apiserver.tokens.keys import Signer
 
 
-def plugins(view: View, authorization: Authorization, signer: Signer | None = None) -> tuple[Plugin, ...]:
+def plugins(
+    view: View, authorization: Authorization, signer: Signer | None = None, appears: Appears | None = None
+) -> tuple[Plugin, ...]:
     """All plugins, each once, in the order in which a write passes them.
 
-    Without a `signer` nobody fills in Secrets of type kubernetes.io/service-account-token.
+    Without a `signer` nobody fills in Secrets of type kubernetes.io/service-account-token; without `appears`
+    a pod that comes before its namespace's default account is refused at once.
     """
     found: list[Plugin] = [
         NamespaceLifecycle(view),
         LimitRanger(view),
-        ServiceAccount(view),
+        ServiceAccount(view, appears),
         NodeRestriction(view, authorization),
         TaintNodesByCondition(),
         PodSecurity(view),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Awaitable
 
 from sampan.api.defaults.document import each, given, section
 from sampan.api.kinds.kind import Document
 from sampan.api.types import core_v1
 from sampan.apiserver.admission.base import Plugin, is_mirror, items, refuse, text
+from sampan.apiserver.admission.waiting import Appears
 from sampan.apiserver.authz import references
 from sampan.apiserver.contracts import Admission, View
 
@@ -23,19 +25,31 @@ class ServiceAccount(Plugin):
     name = "ServiceAccount"
     handles = ("pods",)
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, appears: Appears | None = None) -> None:
         self._view = view
+        self._appears = appears
 
-    def admit(self, admission: Admission) -> None:
+    def admit(self, admission: Admission) -> Awaitable[None] | None:
         pod = admission.document
         if admission.operation != "CREATE" or admission.attributes.subresource or pod is None or is_mirror(pod):
-            return
+            return None
         spec = section(pod, "spec")
         if not spec.get("serviceAccountName"):
             spec["serviceAccountName"] = DEFAULT
         name = text(spec, "serviceAccountName")
         # The deprecated name of the same field is always shown with it.
         spec["serviceAccount"] = spec["serviceAccountName"]
+        namespace = admission.attributes.namespace
+        if name == DEFAULT and self._appears and not self._view.get(core_v1.ServiceAccount, name, namespace):
+            return self._complete_later(self._appears, admission, spec, name)
+        self._complete(admission, spec, name)
+        return None
+
+    async def _complete_later(self, appears: Appears, admission: Admission, spec: Document, name: str) -> None:
+        await appears(admission.attributes.namespace)
+        self._complete(admission, spec, name)
+
+    def _complete(self, admission: Admission, spec: Document, name: str) -> None:
         account = self._account(admission, name)
         if _automounts(account, spec):
             mount_token(spec)
