@@ -11,6 +11,7 @@ from sampan.api.kinds.kind import Kind
 from sampan.api.types import policy_v1
 from sampan.api.user import User
 from sampan.apiserver import admission, reviews
+from sampan.apiserver.admission.waiting import DefaultAccounts
 from sampan.apiserver.allocation import ServiceAllocator
 from sampan.apiserver.app import App, Parts, Serve
 from sampan.apiserver.authn.accounts import AccountTokens
@@ -72,7 +73,8 @@ class Server:
         account_tokens = AccountTokens(self.cacher, (config.signer.verifier,), issuers=(config.issuer,))
         self.authenticate = Authenticators(account_tokens, static=config.tokens)
         services = ServiceAllocator(self.cacher, config.service_cidr, config.node_ports)
-        plugins = admission.plugins(self.cacher, self.authorization, config.signer)
+        appears = DefaultAccounts(self.cacher)
+        plugins = admission.plugins(self.cacher, self.authorization, config.signer, appears)
         self.resources = Resources(store, self.cacher, plugins, services)
         negotiator = Negotiator()
         reader = Reader(store, self.cacher, negotiator)
