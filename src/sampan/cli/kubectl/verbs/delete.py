@@ -119,7 +119,7 @@ async def _expand(session: Session, found: Sequence[Target]) -> list[Target]:
 
 
 def _agreed(session: Session, found: Sequence[Target]) -> bool:
-    session.context.out("You are about to delete the following %d resource(s):" % len(found))
+    session.context.out(f"You are about to delete the following {len(found)} resource(s):")
     for target in found:
         session.context.out(target.display)
     session.context.stdout.write("Do you want to continue? (y/N): ")
