@@ -97,9 +97,7 @@ async def _status(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, se
                 if len(message) > LARGEST_MESSAGE:
                     raise _Broken(f"the answer is larger than {LARGEST_MESSAGE} bytes")
             if frame.kind in (HEADERS, DATA) and frame.flags & END_STREAM:
-                raise _Broken(
-                    f'the server does not implement grpc.health.v1.Health or does not know service "{service}"'
-                )
+                raise _Broken(f'no grpc.health.v1.Health there, or it does not know service "{service}"')
     raise _Broken("the connection was closed")
 
 
