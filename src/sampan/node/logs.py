@@ -124,7 +124,7 @@ class _Following:
                 self.file.close()
                 self.file = following
                 writer.forget()
-            elif last:
+            elif last or writer.full:
                 return
             else:
                 await tasks.first_of("log", self._watch.wait(), self._ended.wait())
