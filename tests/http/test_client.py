@@ -85,6 +85,47 @@ async def test_a_connection_is_used_again_and_again() -> None:
         assert host.connections == 5
 
 
+async def test_many_at_once_each_get_their_own_answer() -> None:
+    async with serving(lambda request: Response(200, request.target.encode())) as (server, port):
+        client = HttpTransport(f"http://127.0.0.1:{port}", max_connections=8)
+
+        async def ask(worker: int) -> None:
+            for n in range(50):
+                target = f"/{worker}/{n}"
+                assert (await client.send(Request("GET", target))).body == target.encode()
+
+        await asyncio.gather(*(ask(worker) for worker in range(20)))
+        assert len(server.connections) <= 8
+        await client.close()
+
+
+async def test_an_answer_may_begin_before_the_request_has_ended() -> None:
+    asked = asyncio.Event()
+
+    class Slow:
+        async def read(self, limit: int) -> bytes:
+            return b""
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b"first "
+            await asked.wait()
+            yield b"second"
+
+    async def echo(request: Request) -> Response:
+        assert not isinstance(request.content, bytes)
+        return Response(200, aiter(request.content))
+
+    async with serving(echo) as (_, port):
+        client = HttpTransport(f"http://127.0.0.1:{port}")
+        response = await client.send(Request("POST", "/", content=Slow()))
+        body = aiter(response.body)
+        assert await anext(body) == b"first "
+        asked.set()
+        assert await anext(body) == b"second"
+        assert [part async for part in body] == []
+        await client.close()
+
+
 async def test_what_is_sent() -> None:
     tokens = iter(("one", "two"))
     headers = lambda: {"Authorization": f"Bearer {next(tokens)}"}  # noqa: E731

@@ -151,6 +151,7 @@ class Link(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._lost = True
         self._gate.lose()
+        self._stop_sending()
         if error is None:
             self._ended_by_close()
         if self._raw:
@@ -237,14 +238,10 @@ class Link(asyncio.Protocol):
                 self._sender = self.loop.create_task(self._send(content, chunked))
             return await future
         except BaseException:
-            self.abort()
+            # With the answer there, the connection may be somebody else's by now.
+            if self._raw or not future.done() or future.cancelled() or future.exception() is not None:
+                self.abort()
             raise
-        finally:
-            self._head = None
-            sender, self._sender = self._sender, None
-            if sender is not None and not sender.done():
-                sender.cancel()
-                self.reusable = False
 
     async def _send(self, content: Body, chunked: bool) -> None:
         try:
@@ -302,7 +299,8 @@ class Link(asyncio.Protocol):
     # Ends
 
     def done(self) -> None:
-        """The answer was taken; the connection goes back to the pool or ends."""
+        """The answer is complete; the connection goes back to the pool or ends."""
+        self._stop_sending()
         # More than one answer to one request: who knows whose the next one would be.
         if self.reusable and not self._surplus and not self._lost and not self._transport.is_closing():
             self._inbox = Inbox(self._pause, self._resume)
@@ -314,7 +312,13 @@ class Link(asyncio.Protocol):
             self._transport.close()
 
     def abort(self) -> None:
+        self._stop_sending()
         self._transport.abort()
+
+    def _stop_sending(self) -> None:
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            sender.cancel()
 
     def _pause(self) -> None:
         if not self._transport.is_closing():
