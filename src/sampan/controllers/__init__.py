@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from sampan.controllers import (
     clusterroleaggregation,
+    daemonset,
     deployment,
     endpoints,
     endpointslice,
@@ -43,5 +44,6 @@ ALL: tuple[Declare, ...] = (
     replicationcontroller.declare,
     replicaset.declare,
     deployment.declare,
+    daemonset.declare,
     job.declare,
 )

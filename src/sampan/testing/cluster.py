@@ -46,6 +46,9 @@ ADMIN = User("kubernetes-admin", groups=("system:masters", "system:authenticated
 CONTROLLERS = User("system:kube-controller-manager", groups=("system:authenticated",))
 SCHEDULER = User("system:kube-scheduler", groups=("system:authenticated",))
 
+TOLD = 40
+"""Events that an error tells at most."""
+
 PATIENCE = 10.0
 """Seconds that `wait_for` and its kin wait unless told otherwise."""
 
@@ -279,11 +282,12 @@ class Cluster:
             lines.append(yaml.safe_dump(document(object), sort_keys=False) if object else "it does not exist")
         else:
             lines += [_summary(each) for each in informer.all()]
-        for event in (await self.client.list(core_v1.Event, namespace)).items:
-            about = event.involvedObject
-            if not name or (about.kind, about.name) == (type.__name__, name):
-                lines.append(f"{event.type} {event.reason} {about.kind}/{about.name}: {event.message}")
-        return "\n".join(lines)
+        events = [
+            f"{event.type} {event.reason} {event.involvedObject.kind}/{event.involvedObject.name}: {event.message}"
+            for event in (await self.client.list(core_v1.Event, namespace)).items
+            if not name or (event.involvedObject.kind, event.involvedObject.name) == (type.__name__, name)
+        ]
+        return "\n".join([*lines, *events[-TOLD:]])
 
 
 def _knows(informer: Informer[Any], page: Page[Any]) -> bool:

@@ -199,7 +199,8 @@ class World:
             generation=metadata.generation or 1,
             creationTimestamp=metadata.creationTimestamp or rfc3339(self.now),
         )
-        stored = replace(object, metadata=complete)
+        # Through JSON, as objects come back from a server.
+        stored = msgspec.json.decode(msgspec.json.encode(replace(object, metadata=complete)), type=type(object))
         self._cache(type(object)).apply("MODIFIED", stored)
         return stored
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from sampan.api.errors import StatusError
 from sampan.api.kinds import apps
 from sampan.api.types import apps_v1, core_v1, meta_v1
-from sampan.controllers import owners
+from sampan.controllers import naming, owners
 from sampan.controllers.deployment import status
 from sampan.controllers.deployment.sets import HASH_LABEL, Sets, bare, margins, replace_new, size
 from sampan.runtime.actions import Action, Call, Create, Emit, Retry, Update, UpdateStatus, View, no_longer
@@ -196,16 +196,6 @@ def _labelled(template: core_v1.PodTemplateSpec, digest: str) -> core_v1.PodTemp
     return replace(template, metadata=replace(metadata, labels={**metadata.labels, HASH_LABEL: digest}))
 
 
-_SAFE = "bcdfghjklmnpqrstvwxz2456789"
-"""Letters that make no words."""
-
-
 def template_hash(template: core_v1.PodTemplateSpec, collisions: int) -> str:
-    """32 bits of FNV-1a over the template's canonical JSON, and the collisions so far, as up to ten safe letters."""
-    data = msgspec.json.encode(bare(template), order="deterministic")
-    if collisions:
-        data += collisions.to_bytes(8, "little")
-    digest = 0x811C9DC5
-    for byte in data:
-        digest = ((digest ^ byte) * 0x01000193) & 0xFFFFFFFF
-    return "".join(_SAFE[ord(letter) % len(_SAFE)] for letter in str(digest))
+    """The hash of a template as its author wrote it."""
+    return naming.digest(msgspec.json.encode(bare(template), order="deterministic"), collisions)

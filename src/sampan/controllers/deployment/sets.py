@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from sampan.api.types import apps_v1, core_v1, meta_v1
+from sampan.controllers import shares
 
 HASH_LABEL = "pod-template-hash"
 
@@ -87,16 +87,8 @@ def margins(deployment: apps_v1.Deployment) -> Margins:
     if spec.strategy.type == "Recreate":
         return Margins(0, 0)
     rolling, replicas = spec.strategy.rollingUpdate or apps_v1.RollingUpdateDeployment(), size(deployment)
-    surge = _share(rolling.maxSurge, replicas, math.ceil)
-    unavailable = _share(rolling.maxUnavailable, replicas, math.floor)
+    surge = shares.share(rolling.maxSurge, replicas, up=True)
+    unavailable = shares.share(rolling.maxUnavailable, replicas, up=False)
     if surge == 0 and unavailable == 0:
         unavailable = 1
     return Margins(surge, min(unavailable, replicas) if replicas else unavailable)
-
-
-def _share(value: int | str | None, total: int, rounded: Any) -> int:
-    if value is None:
-        return 0
-    if isinstance(value, int):
-        return value
-    return int(rounded(int(value.removesuffix("%")) * total / 100))
