@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from typing import Any
 
 from sampan.cli.context import CommandError
@@ -31,19 +32,30 @@ async def behind(session: Session, target: Target, document: Document, *, wait: 
     labels = selector_text(document)
     if labels is None:
         raise CommandError(
-            f"error: cannot attach to {target.resource.kind} {target.name}: selector for {target.resource.plural} is unknown"
+            f"error: cannot attach to {target.resource.kind} {target.name}: "
+            f"selector for {target.resource.plural} is unknown"
         )
-    pause = 0.2
-    while True:
-        listed = await session.read(_path(target.namespace), {"labelSelector": labels})
-        items = listed.get("items") or []
-        if items:
-            return sorted(items, key=_rank)
-        if wait <= 0:
-            raise CommandError(f"error: no pods found for {target.display}")
-        # There is no event to wait for but a pod; one request each time is cheaper than a watch that may stay silent.
-        await asyncio.sleep(pause)
-        wait -= pause
+    path, query = _path(target.namespace), {"labelSelector": labels}
+    listed = await session.read(path, query)
+    found: list[Document] = listed.get("items") or []
+    if not found and wait > 0:
+        version = (listed.get("metadata") or {}).get("resourceVersion") or ""
+        found = await _first(session, path, {**query, "resourceVersion": version}, wait)
+    if not found:
+        raise CommandError(f"error: no pods found for {target.display}")
+    return sorted(found, key=_rank)
+
+
+async def _first(session: Session, path: str, query: dict[str, str], wait: float) -> list[Document]:
+    """The first pod that comes within so many seconds."""
+    try:
+        async with asyncio.timeout(wait), aclosing(session.watch(path, query)) as events:
+            async for event in events:
+                if event["type"] in ("ADDED", "MODIFIED"):
+                    return [event["object"]]
+    except TimeoutError:
+        return []
+    return []
 
 
 def selector_text(document: Document) -> str | None:
@@ -71,7 +83,7 @@ def selector_text(document: Document) -> str | None:
 def _rank(pod: Document) -> tuple[Any, ...]:
     status = pod.get("status") or {}
     ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ())
-    phase = {"Running": 0, "Unknown": 1, "Pending": 2}.get(status.get("phase"), 3)
+    phase = {"Running": 0, "Unknown": 1, "Pending": 2}.get(status.get("phase") or "", 3)
     return (
         not (pod.get("spec") or {}).get("nodeName"),
         phase,

@@ -183,18 +183,39 @@ async def connect(options: argparse.Namespace, context: Context) -> AsyncIterato
     transport = open_transport(where)
     try:
         yield Session(transport, context, options, where.namespace)
-    except StatusError as error:
-        raise words.failed(error) from error
-    except TimeoutError as error:
-        raise CommandError(f"Unable to connect to the server: {error or 'timed out waiting for an answer'}") from error
     except (BrokenPipeError, CommandError):
         raise
-    except OSError as error:
-        raise CommandError(words.unreachable(where.server, error)) from error
-    except msgspec.MsgspecError as error:
-        raise CommandError(f"error: the server's answer cannot be read: {error}") from error
+    except Exception as error:
+        cause = _cause(error)
+        told = _told(cause, where.server)
+        if told is None:
+            raise
+        raise told from cause
     finally:
         await transport.close()
+
+
+def _cause(error: Exception) -> Exception:
+    """The first of the failures that a group of tasks reports."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _told(error: Exception, server: str) -> CommandError | None:
+    """What kubectl says of it; None for what nobody expects."""
+    match error:
+        case CommandError():
+            return error
+        case StatusError():
+            return words.failed(error)
+        case TimeoutError():
+            return CommandError(f"Unable to connect to the server: {error or 'timed out waiting for an answer'}")
+        case OSError():
+            return CommandError(words.unreachable(server, error))
+        case msgspec.MsgspecError():
+            return CommandError(f"error: the server's answer cannot be read: {error}")
+    return None
 
 
 def open_transport(where: config.Target) -> Transport:

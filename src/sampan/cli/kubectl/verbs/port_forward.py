@@ -28,12 +28,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(options: argparse.Namespace, context: Context) -> int:
-    if not options.args:
-        raise CommandError(
-            "error: TYPE/NAME and list of ports are required for port-forward\nSee 'sampan port-forward -h' for help and examples"
-        )
     if len(options.args) < 2:
-        raise CommandError("error: TYPE/NAME and list of ports are required for port-forward")
+        raise CommandError(
+            "error: TYPE/NAME and list of ports are required for port-forward\n"
+            "See 'sampan port-forward -h' for help and examples"
+        )
     async with connect(options, context) as session:
         pod, service = await _goal(session, options.args[0])
         phase = (pod.get("status") or {}).get("phase")
