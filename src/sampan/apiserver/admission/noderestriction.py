@@ -5,7 +5,7 @@ from __future__ import annotations
 from sampan.api.defaults.document import each, given, section
 from sampan.api.errors import not_found_error, show
 from sampan.api.kinds.kind import Document
-from sampan.api.types import core_v1
+from sampan.api.types import core_v1, storage_v1
 from sampan.apiserver.admission.base import MIRROR, Plugin, is_mirror, metadata, refuse, text
 from sampan.apiserver.authn import users
 from sampan.apiserver.authz import references
@@ -192,8 +192,10 @@ class NodeRestriction(Plugin):
         audience = audiences[0] if audiences else ""
         tokens = [s.serviceAccountToken for v in pod.spec.volumes if v.projected for s in v.projected.sources]
         named = {token.audience or "" for token in tokens if token is not None}
-        # A token without an audience is meant for the server's own, which the request names by now.
-        if audience in named or "" in named or not audience:
+        for volume in pod.spec.volumes:
+            driver = self._view.get(storage_v1.CSIDriver, volume.csi.driver) if volume.csi is not None else None
+            named |= {asked.audience for asked in driver.spec.tokenRequests} if driver is not None else set()
+        if audience in named or not audience:
             return
         attributes = Attributes(
             admission.attributes.user,

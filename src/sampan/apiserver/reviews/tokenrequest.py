@@ -39,7 +39,10 @@ class TokenRequests:
     clock: Callable[[], float] = time.time
 
     def prepare(self, document: Document, namespace: str, name: str) -> core_v1.ServiceAccount:
-        """Fill in defaults and judge the request. Raises NotFound, BadRequest, Invalid."""
+        """Judge the request and fill in what it leaves out, the audiences aside: admission sees whether there were any.
+
+        Raises NotFound, BadRequest, Invalid.
+        """
         account = self.view.get(core_v1.ServiceAccount, name, namespace)
         if account is None:
             raise not_found_error("serviceaccounts", "", name)
@@ -50,8 +53,6 @@ class TokenRequests:
         spec = document.setdefault("spec", {})
         if spec.get("expirationSeconds") is None:
             spec["expirationSeconds"] = DEFAULT_SECONDS
-        if not spec.get("audiences"):
-            spec["audiences"] = list(self.audiences or (self.issuer,))
         errors = KIND.validate(codec.decode(KIND, document))
         if errors:
             raise invalid_error(KIND.name, KIND.group, "", errors)
@@ -60,20 +61,22 @@ class TokenRequests:
     def issue(self, document: Document, account: core_v1.ServiceAccount) -> Document:
         """The request with its token. Raises NotFound, BadRequest, Conflict for what it shall be bound to."""
         request: authentication_v1.TokenRequest = codec.decode(KIND, document)
+        audiences = request.spec.audiences or tuple(self.audiences) or (self.issuer,)
         now = self.clock()
         expires = int(now) + (request.spec.expirationSeconds or DEFAULT_SECONDS)
         bound = Bound(
             account.metadata.namespace or "",
             Reference(account.metadata.name or "", account.metadata.uid or ""),
-            request.spec.audiences,
+            audiences,
             expires,
         )
         if request.spec.boundObjectRef is not None:
             bound = self._bind(bound, request.spec.boundObjectRef)
         token = accounts.issue(self.signer, bound, issuer=self.issuer, clock=self.clock)
         metadata = {**document["metadata"], "creationTimestamp": accounts.rfc3339(now)}
+        spec = {**document["spec"], "audiences": list(audiences)}
         status = {"token": token, "expirationTimestamp": accounts.rfc3339(expires)}
-        return {**document, "metadata": metadata, "status": status}
+        return {**document, "metadata": metadata, "spec": spec, "status": status}
 
     def _bind(self, bound: Bound, wanted: authentication_v1.BoundObjectReference) -> Bound:
         name, kind, namespace = wanted.name or "", wanted.kind or "", bound.namespace
