@@ -25,7 +25,11 @@ ACCOUNTS, PODS = "/api/v1/namespaces/default/serviceaccounts", "/api/v1/namespac
 
 @pytest_asyncio.fixture
 async def call() -> AsyncIterator[Call]:
-    users = {"root": User("root", groups=("system:masters",)), "jane": User("jane", groups=("devs",))}
+    users = {
+        "root": User("root", groups=("system:masters",)),
+        "jane": User("jane", groups=("devs",)),
+        "node": User("system:node:n1", groups=("system:nodes",)),
+    }
     signer = keys.signer(ec.generate_private_key(ec.SECP256R1()))
     store = MemoryStore()
     server = Server(store, Config(signer, tokens=users))
@@ -157,3 +161,39 @@ async def test_reviews_of_an_accounts_permissions(call: Call) -> None:
         assert (await call("POST", path, {"spec": spec}, "jane"))[0] == 403
     status, mine = await call("POST", f"{group}/selfsubjectaccessreviews", {"spec": {"resourceAttributes": attributes}})
     assert (status, mine["status"]["allowed"]) == (201, True)
+
+
+async def test_a_node_lives_within_its_limits(call: Call) -> None:
+    node = "node"
+    assert (await call("POST", "/api/v1/nodes", {"metadata": {"name": "n1"}}, node))[0] == 201
+    assert (await call("POST", "/api/v1/nodes", {"metadata": {"name": "n2"}}, node))[0] == 403
+    assert (await call("GET", "/api/v1/nodes/n1", token=node))[1]["spec"]["taints"] == [
+        {"effect": "NoSchedule", "key": "node.kubernetes.io/not-ready"}
+    ]
+    await call("POST", ACCOUNTS, ACCOUNT)
+    secrets = "/api/v1/namespaces/default/secrets"
+    for name in ("mine", "other"):
+        await call("POST", secrets, {"metadata": {"name": name}})
+    spec = {**POD["spec"], "nodeName": "n1", "imagePullSecrets": [{"name": "mine"}]}
+    _, pod = await call("POST", PODS, {**POD, "spec": spec})
+    assert (await call("GET", f"{secrets}/mine", token=node))[0] == 200
+    assert (await call("GET", f"{secrets}?fieldSelector=metadata.name%3Dmine", token=node))[0] == 200
+    status, refusal = await call("GET", f"{secrets}/other", token=node)
+    assert (status, refusal["message"]) == (
+        403,
+        'secrets "other" is forbidden: User "system:node:n1" cannot get resource "secrets" in API group "" in the '
+        "namespace \"default\": no relationship found between node 'n1' and this object",
+    )
+    assert (await call("GET", secrets, token=node))[0] == 403
+    patch = {"content-type": "application/merge-patch+json"}
+    running = {"status": {"phase": "Running"}}
+    assert (await call("PATCH", f"{PODS}/web/status", running, node, **patch))[0] == 200
+    reference = {"apiVersion": "v1", "kind": "Pod", "name": "web", "uid": pod["metadata"]["uid"]}
+    path = f"{ACCOUNTS}/default/token"
+    assert (await call("POST", path, {"spec": {"boundObjectRef": reference}}, node))[0] == 201
+    status, refusal = await call("POST", path, {"spec": {"boundObjectRef": reference, "audiences": ["bank"]}}, node)
+    assert (status, refusal["message"]) == (
+        403,
+        'serviceaccounts "default" is forbidden: audience "bank" not found in pod spec volume',
+    )
+    assert (await call("POST", path, {"spec": {}}, node))[0] == 403
