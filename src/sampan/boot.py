@@ -14,10 +14,11 @@ import logging
 import signal
 import socket
 import ssl
+import sys
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
@@ -134,6 +135,7 @@ def _run(main: Awaitable[None]) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, task.cancel)
+        loop.add_signal_handler(signal.SIGUSR1, show_tasks)
         await main
 
     try:
@@ -142,6 +144,20 @@ def _run(main: Awaitable[None]) -> None:
         return
     except KeyboardInterrupt:
         return
+
+
+def show_tasks() -> None:
+    """SIGUSR1: where every task of this process waits, into its log."""
+    for task in asyncio.all_tasks():
+        print(f"task {task.get_name()}", file=sys.stderr)
+        waits: Any = task.get_coro()
+        while waits is not None:
+            frame = getattr(waits, "cr_frame", None) or getattr(waits, "ag_frame", None)
+            if frame is not None:
+                code = frame.f_code
+                print(f"    {code.co_filename}:{frame.f_lineno} {code.co_qualname}", file=sys.stderr)
+            waits = getattr(waits, "cr_await", None) or getattr(waits, "ag_await", None)
+    sys.stderr.flush()
 
 
 # --- the API server
@@ -368,6 +384,8 @@ async def clean(cluster: ClusterConfig) -> None:
     """Remove what the cluster left in the kernel and below the run directory; its processes have ended."""
     from sampan.host.runtime import OCIRuntime
     from sampan.network.proxy.apply import Applier
+    from sampan.node.contracts import Places
+    from sampan.node.volumes.manager import unmount_all
 
     network, images = pod_network(cluster), image_store(cluster)
     try:
@@ -382,5 +400,6 @@ async def clean(cluster: ClusterConfig) -> None:
         await runtime.teardown()
         await network.teardown()
         await Applier(service_table(cluster)).remove()
+        unmount_all(Places(cluster.data_dir / "node"))
     finally:
         images.close()
