@@ -16,7 +16,7 @@ from sampan.api.types import core_v1
 from sampan.host import mounts
 from sampan.node.configs import PodConfigs
 from sampan.node.contracts import AnyContainer, Capacity, HostVolume, NodeFacts, NotYet, Places
-from sampan.node.volumes.manager import PodVolumes
+from sampan.node.volumes.manager import PodVolumes, unmount_all
 from sampan.node.volumes.types import VolumeFailure
 from sampan.runtime import tasks
 from tests.node_parts.conftest import Api
@@ -89,7 +89,7 @@ async def real(api: Api, tmp_path: Path) -> AsyncIterator[Room]:
     yield made
     for uid in made.volumes.left_behind():
         await made.volumes.unmount(uid)
-    made.volumes.teardown()
+    unmount_all(made.places)
     assert mounts.below(str(tmp_path)) == []
 
 

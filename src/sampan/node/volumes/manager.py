@@ -291,10 +291,6 @@ class PodVolumes:
                 found.update(os.listdir(root))
         return found
 
-    def teardown(self) -> None:
-        """Take away the file system in memory; for a node that leaves the machine."""
-        mounts.unmount_below(str(self._memory_root))
-
     # --- helpers ---
 
     def _lock(self, uid: str) -> asyncio.Lock:
@@ -302,6 +298,11 @@ class PodVolumes:
 
     async def _call(self, function: Callable[[], tasks.T]) -> tasks.T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, function)
+
+
+def unmount_all(places: Places) -> None:
+    """Unmount every volume of every pod, and the file system in memory; for a node whose containers are gone."""
+    mounts.unmount_below(str(places.root))
 
 
 def _failed_mount(volume: str, why: str) -> NotYet:
