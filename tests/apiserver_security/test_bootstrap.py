@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from sampan.api import codec
+from sampan.api import codec, kinds
 from sampan.api.user import User
 from sampan.apiserver.authn import users
 from sampan.apiserver.authz.authorizer import Authorization
@@ -90,20 +90,19 @@ def test_what_default_roles_allow(role, verb, resource, group, allowed) -> None:
     assert not decide(ask(who("jane"), verb, resource, "other", group=group)).allowed
 
 
-RESOURCES = ("pods", "pods/log", "secrets", "nodes", "namespaces", "clusterroles", "selfsubjectaccessreviews")
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "impersonate", "escalate")
-GROUPS = ("", "apps", "rbac.authorization.k8s.io", "authorization.k8s.io", "authentication.k8s.io")
 PUBLIC = {"/healthz", "/livez", "/readyz", "/version", "/version/"}
 PATHS = (*PUBLIC, "/", "/api", "/apis", "/metrics", "/openapi/v2", "/openid/v1/jwks", "/healthz/etcd", "/logs")
 
 
 def test_the_anonymous_user_sees_public_information_and_nothing_else() -> None:
     decide = Authorization(cluster())
-    for verb in VERBS:
-        for resource in RESOURCES:
-            for group in GROUPS:
-                for namespace in ("", "default", "kube-system", "kube-public"):
-                    assert not decide(ask(users.NOBODY, verb, resource, namespace, group=group)).allowed
+    for each in kinds.ALL:
+        for resource in (each.plural, *(f"{each.plural}/{part.name}" for part in each.subresources)):
+            for verb in VERBS:
+                for namespace in ("", "kube-public"):
+                    asked = ask(users.NOBODY, verb, resource, namespace, group=each.group)
+                    assert not decide(asked).allowed, (verb, resource)
     for verb in ("get", "post", "put", "patch", "delete", "head"):
         for path in PATHS:
             assert decide(ask(users.NOBODY, verb, path)).allowed is (verb == "get" and path in PUBLIC), (verb, path)

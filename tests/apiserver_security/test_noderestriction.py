@@ -76,44 +76,40 @@ def test_a_node_does_not_touch_its_taints_and_owners() -> None:
     assert as_node(owned) == 'node "n1" is not allowed to set ownerReferences'
 
 
+OWNER = {"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "uid-n1", "controller": True}
+MINE = {**MIRROR, "ownerReferences": [OWNER]}
+
+
+def owned(**changed: Any) -> dict[str, Any]:
+    return pod(meta={**MIRROR, "ownerReferences": [{**OWNER, **changed}]}, nodeName="n1")
+
+
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        (pod(meta=MIRROR, nodeName="n1"), ""),
+        (pod(meta=MINE, nodeName="n1"), ""),
         (
             pod(nodeName="n1"),
             'pod does not have "kubernetes.io/config.mirror" annotation, node "n1" can only create mirror pods',
         ),
-        (pod(meta=MIRROR, nodeName="n2"), 'node "n1" can only create pods with spec.nodeName set to itself'),
+        (pod(meta=MINE, nodeName="n2"), 'node "n1" can only create pods with spec.nodeName set to itself'),
         (
-            pod(meta=MIRROR, nodeName="n1", serviceAccountName="x"),
+            pod(meta=MINE, nodeName="n1", serviceAccountName="x"),
             'node "n1" can not create pods that reference a service account',
         ),
         (
-            pod(meta=MIRROR, nodeName="n1", volumes=[{"name": "v", "secret": {"secretName": "x"}}]),
+            pod(meta=MINE, nodeName="n1", volumes=[{"name": "v", "secret": {"secretName": "x"}}]),
             'node "n1" can not create pods that reference secrets',
         ),
         (
-            pod(meta=MIRROR, nodeName="n1", volumes=[{"name": "v", "configMap": {"name": "x"}}]),
+            pod(meta=MINE, nodeName="n1", volumes=[{"name": "v", "configMap": {"name": "x"}}]),
             'node "n1" can not create pods that reference configmaps',
         ),
-        (
-            pod(
-                meta={
-                    **MIRROR,
-                    "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "n2", "uid": "uid-n2"}],
-                },
-                nodeName="n1",
-            ),
-            'node "n1" can only create pods with an owner reference set to itself',
-        ),
-        (
-            pod(
-                meta={**MIRROR, "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "old"}]},
-                nodeName="n1",
-            ),
-            "node n1 UID mismatch: expected uid-n1 got old",
-        ),
+        (pod(meta=MIRROR, nodeName="n1"), 'node "n1" can only create pods with an owner reference set to itself'),
+        (owned(name="n2"), 'node "n1" can only create pods with an owner reference set to itself'),
+        (owned(controller=False), 'node "n1" can only create pods with a controller owner reference set to itself'),
+        (owned(blockOwnerDeletion=True), 'node "n1" must not set blockOwnerDeletion on an owner reference'),
+        (owned(uid="old"), "node n1 UID mismatch: expected old got uid-n1"),
     ],
 )
 def test_a_node_makes_mirror_pods_only(document, message) -> None:

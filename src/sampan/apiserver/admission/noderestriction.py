@@ -111,18 +111,22 @@ class NodeRestriction(Plugin):
 
     def _mirror_owner(self, admission: Admission, pod: Document, node: str) -> None:
         owners = list(each(metadata(pod), "ownerReferences"))
-        if not owners:
-            return
-        own = f"node {show(node)} can only create pods with an owner reference set to itself"
-        if len(owners) > 1 or owners[0].get("controller"):
-            raise refuse(admission, own)
-        owner = owners[0]
+        me, own = f"node {show(node)} can only create pods with", "owner reference set to itself"
+        if len(owners) > 1:
+            raise refuse(admission, f"{me} a single {own}")
+        owner = owners[0] if owners else {}
         if (owner.get("apiVersion"), owner.get("kind"), owner.get("name")) != ("v1", "Node", node):
-            raise refuse(admission, own)
+            raise refuse(admission, f"{me} an {own}")
+        if owner.get("controller") is not True:
+            raise refuse(admission, f"{me} a controller {own}")
+        if owner.get("blockOwnerDeletion"):
+            raise refuse(admission, f"node {show(node)} must not set blockOwnerDeletion on an owner reference")
         found = self._view.get(core_v1.Node, node)
-        if found is None or found.metadata.uid != owner.get("uid"):
-            held = found.metadata.uid if found is not None else ""
-            raise refuse(admission, f"node {node} UID mismatch: expected {held} got {owner.get('uid')}")
+        if found is None:
+            raise not_found_error("nodes", "", node)
+        if found.metadata.uid != owner.get("uid"):
+            why = f"node {node} UID mismatch: expected {owner.get('uid')} got {found.metadata.uid}"
+            raise refuse(admission, why)
 
     def _eviction(self, admission: Admission, node: str) -> None:
         name = admission.attributes.name or text(metadata(admission.document or {}), "name")

@@ -54,6 +54,10 @@ class _Bound(NamedTuple):
     subject: rbac_v1.Subject
 
 
+_Question = tuple[str, tuple[str, ...], str, str, str, str, str]
+"""User, groups, verb, group, resource, subresource, namespace."""
+
+
 class Rbac:
     """An Authorizer; `rules_for` and `role_rules` serve reviews and the check against escalation."""
 
@@ -64,7 +68,7 @@ class Rbac:
         self._namespaced: dict[tuple[str, str, str], list[_Bound]] = {}
         self._grants: dict[tuple[str, tuple[str, ...], str], Grants] = {}
         self._compiled: dict[PolicyRule, Compiled] = {}
-        self._answers: dict[tuple[str, ...] | tuple[str, tuple[str, ...], str, str, str, str, str], Answer] = {}
+        self._answers: dict[_Question, Answer] = {}
 
     def __call__(self, attributes: Attributes) -> Decision:
         self._refresh()
