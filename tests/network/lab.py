@@ -137,15 +137,18 @@ class Pod:
 
     async def ask_datagram(self, address: str, port: int, *, source: int = 0) -> tuple[str, str]:
         """Over UDP, from port `source`."""
+        who, _, saw = (await self.exchange(address, port, b"?", source=source)).decode().partition(" ")
+        return who, saw
+
+    async def exchange(self, address: str, port: int, data: bytes, *, source: int = 0) -> bytes:
+        """A datagram there and one back."""
         loop = asyncio.get_running_loop()
         with self.socket(socket.SOCK_DGRAM) as client:
             client.bind(("", source))
             await loop.sock_connect(client, (address, port))
             async with asyncio.timeout(DEADLINE):
-                await loop.sock_sendall(client, b"?")
-                data = await loop.sock_recv(client, 100)
-        who, _, saw = data.decode().partition(" ")
-        return who, saw
+                await loop.sock_sendall(client, data)
+                return await loop.sock_recv(client, 4096)
 
 
 HOST = Pod("", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 from typing import Any
@@ -26,7 +27,13 @@ async def run(*arguments: str, script: str = "") -> str:
         raise NftFailure(f"nft: {error.strerror}") from error
     finally:
         os.close(source)
-    out, problems = await process.communicate()
+    try:
+        out, problems = await process.communicate()
+    except asyncio.CancelledError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        raise
     if process.returncode:
         raise NftFailure(f"nft {' '.join(arguments)}: {problems.decode(errors='replace').strip()[:2000]}")
     return out.decode()

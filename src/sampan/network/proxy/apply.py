@@ -20,21 +20,25 @@ class Applier:
 
     async def apply(self, ruleset: Ruleset) -> bool:
         """Whether anything had to change."""
-        if self.applied is not None:
-            script = self.table.difference(self.applied, ruleset)
-            if not script:
-                return False
-            try:
-                await nft.apply(script)
-                self.applied = ruleset
-                return True
-            except nft.NftFailure as failure:
-                log.warning(
-                    "table %s: the kernel has something else than expected, writing all: %s", self.table.name, failure
-                )
-        self.applied = None
+        # Who is cancelled in the middle does not know what the kernel has.
+        known, self.applied = self.applied, None
+        if known is not None and await self._changed(known, ruleset):
+            self.applied = ruleset
+            return known != ruleset
         await nft.apply(self.table.whole(ruleset))
         self.applied = ruleset
+        return True
+
+    async def _changed(self, known: Ruleset, ruleset: Ruleset) -> bool:
+        """Write what differs; False when the kernel refuses that."""
+        script = self.table.difference(known, ruleset)
+        if not script:
+            return True
+        try:
+            await nft.apply(script)
+        except nft.NftFailure as failure:
+            log.warning("table %s: somebody else changed it, writing all: %s", self.table.name, failure)
+            return False
         return True
 
     async def check(self) -> None:

@@ -58,6 +58,8 @@ class Proxy:
         self._writing = False
         self._changed = asyncio.Event()
         self._quiet = asyncio.Condition()
+        self.written = asyncio.Event()
+        """Set once the kernel has had the rules of all services."""
         self.writes = 0
         self.failures = 0
 
@@ -169,6 +171,7 @@ class Proxy:
         self._parts[key] = compute_service(service, slices, self._view)
 
     async def _after(self, old: Ruleset, new: Ruleset) -> None:
+        self.written.set()
         changed = flows.changes(old.flows, new.flows)
         if changed:
             outdated = functools.partial(flows.outdated, changed, self._pods)
