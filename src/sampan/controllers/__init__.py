@@ -21,6 +21,7 @@ from sampan.controllers import (
     replicationcontroller,
     rootca,
     serviceaccount,
+    statefulset,
     tainteviction,
 )
 from sampan.controllers.settings import Settings
@@ -45,5 +46,6 @@ ALL: tuple[Declare, ...] = (
     replicaset.declare,
     deployment.declare,
     daemonset.declare,
+    statefulset.declare,
     job.declare,
 )
