@@ -148,6 +148,14 @@ async def test_a_host_port_belongs_to_one_pod(network: BridgeNetwork, namespace:
     await pod(network, namespace, "three", PortMapping("TCP", 80, 9090))
 
 
+async def test_udp_clients_follow_a_host_port_to_its_next_pod(network: BridgeNetwork, namespace: Make) -> None:
+    for name in ("one", "two"):
+        made = await pod(network, namespace, name, PortMapping("UDP", 8080, 9090))
+        async with made.serve(8080):
+            assert (await HOST.ask_datagram("192.0.2.2", 9090, source=4444))[0] == made.address
+        await network.detach(name)
+
+
 async def test_a_pod_cannot_speak_with_another_address(network: BridgeNetwork, namespace: Make) -> None:
     one, two = await pod(network, namespace, "one"), await pod(network, namespace, "two")
     lab.ip_inside(one.path, "addr", "add", "203.0.113.5/32", "dev", "lo")

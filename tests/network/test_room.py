@@ -53,6 +53,7 @@ async def test_from_a_name_to_a_pod(network: room.Network, made: cluster.Cluster
         for client in (one, HOST):
             said = dig.read(await client.exchange("10.96.0.10", 53, dig.query("web.default.svc.cluster.local")))
             assert said.answers == ["A 10.96.0.50"]
+        assert "10.96.0.10" not in Path("/proc/net/nf_conntrack").read_text(), "questions are not tracked"
         while not network.proxy.writes > 1:
             await asyncio.sleep(0)
         await asyncio.wait_for(network.quiet(one.address), lab.DEADLINE)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
+import ipaddress
 from collections.abc import Iterable
 
 from sampan.host import nft
 from sampan.network import names, sysctls
 from sampan.network.ipam import Lease
+from sampan.network.proxy import conntrack, flows
 
 _FOUND = "found-forward-"
 """A chain of this name and 0 or 1 tells what net.ipv4.ip_forward was before the first of us came. It lies in the
@@ -20,12 +24,13 @@ Key = tuple[str, str]
 
 
 class HostPorts:
-    def __init__(self, instance: str, gateway: str, pod_cidr: str, cluster_cidr: str) -> None:
+    def __init__(self, instance: str, gateway: str, pod_cidr: str, cluster_cidr: str, dns_ip: str) -> None:
         self.table = names.table(instance, "pods")
         self._group = names.group(instance)
         self._gateway = gateway
         self._pod_cidr = pod_cidr
         self._cluster_cidr = cluster_cidr
+        self._dns_ip = dns_ip
         self._open: dict[Key, str] = {}
 
     async def setup(self, leases: Iterable[Lease]) -> None:
@@ -55,6 +60,7 @@ class HostPorts:
         if wanted:
             await nft.apply("".join(f"add element {self._element(key, target)}\n" for key, target in wanted.items()))
             self._open.update(wanted)
+            await self._forget_flows(lease)
 
     async def close(self, lease: Lease) -> None:
         """Idempotent."""
@@ -63,6 +69,18 @@ class HostPorts:
             await nft.apply("".join(f"delete element {self._element(key, target)}\n" for key, target in gone.items()))
             for key in gone:
                 del self._open[key]
+
+    async def _forget_flows(self, lease: Lease) -> None:
+        """UDP clients of an earlier pod with the same host port come to the new one."""
+        changed = {
+            (port.address, port.port): flows.Change(flows.NONE, frozenset({(lease.address, port.pod_port)}))
+            for port in lease.ports
+            if port.protocol == "udp"
+        }
+        if changed:
+            pods = ipaddress.IPv4Network(self._pod_cidr)
+            outdated = functools.partial(flows.outdated, changed, pods)
+            await asyncio.get_running_loop().run_in_executor(None, conntrack.delete_udp, outdated)
 
     def _element(self, key: Key, target: str) -> str:
         element = f"{key[1]} : {target}" if target else key[1]
@@ -78,7 +96,7 @@ class HostPorts:
         return marks[0] if marks else sysctls.read(sysctls.FORWARD)
 
     def _ruleset(self, found: str) -> str:
-        table, pods, cluster, link = self.table, self._pod_cidr, self._cluster_cidr, self._group
+        table, pods, cluster, link, dns = self.table, self._pod_cidr, self._cluster_cidr, self._group, self._dns_ip
         return f"""\
 table ip {table} {{}}
 delete table ip {table}
@@ -96,8 +114,14 @@ table ip {table} {{
   }}
   chain guard {{
     type filter hook prerouting priority raw; policy accept;
+    ip daddr {dns} notrack comment "answered here"
     iifgroup {link} ip daddr 127.0.0.0/8 drop comment "route_localnet is for answers only"
     iifgroup {link} fib saddr . iif oif 0 drop comment "a pod speaks with its own address"
+  }}
+  chain untracked {{
+    type filter hook output priority raw; policy accept;
+    ip saddr {dns} notrack
+    ip daddr {dns} notrack
   }}
   chain redirects {{
     type filter hook output priority filter; policy accept;

@@ -47,7 +47,7 @@ class BridgeNetwork:
         self._ipam = ipam.Ipam(run_dir / "addresses", pod_cidr)
         self._group = names.group(instance)
         self._leaving = names.group(instance, "leaving")
-        self._hostports = hostports.HostPorts(instance, self._ipam.gateway, pod_cidr, cluster_cidr)
+        self._hostports = hostports.HostPorts(instance, self._ipam.gateway, pod_cidr, cluster_cidr, dns_ip)
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="pod-network")
         self._reaper = ThreadPoolExecutor(1, thread_name_prefix="pod-network-reaper")
         self._mtu = 1500
