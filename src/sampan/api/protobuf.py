@@ -23,7 +23,15 @@ Document = dict[str, Any]
 
 # Go sends these whether they are set or not, so zero says nothing; other numbers and booleans are sent when set.
 _UNSET_WHEN_ZERO = frozenset(
-    ["hostNetwork", "hostPID", "hostIPC", "stdin", "stdinOnce", "tty", "readOnly", "unschedulable", "ready", "publishNotReadyAddresses", "paused", "initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold", "hostPort", "nodePort", "containerPort", "minReadySeconds", "restartCount", "observedGeneration", "generation", "count", "exitCode", "signal", "healthCheckNodePort", "availableReplicas", "readyReplicas", "updatedReplicas", "unavailableReplicas", "fullyLabeledReplicas", "currentReplicas", "currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady", "numberAvailable", "numberUnavailable", "updatedNumberScheduled", "disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods", "active", "succeeded", "failed", "globalDefault", "remainingItemCount", "sizeBytes"]
+    """
+    hostNetwork hostPID hostIPC stdin stdinOnce tty readOnly unschedulable ready publishNotReadyAddresses paused
+    initialDelaySeconds timeoutSeconds periodSeconds successThreshold failureThreshold hostPort nodePort
+    containerPort minReadySeconds restartCount observedGeneration generation count exitCode signal
+    healthCheckNodePort availableReplicas readyReplicas updatedReplicas unavailableReplicas fullyLabeledReplicas
+    currentReplicas currentNumberScheduled numberMisscheduled desiredNumberScheduled numberReady numberAvailable
+    numberUnavailable updatedNumberScheduled disruptionsAllowed currentHealthy desiredHealthy expectedPods active
+    succeeded failed globalDefault remainingItemCount sizeBytes
+    """.split()  # noqa: SIM905
 )
 _META_KINDS = frozenset(("DeleteOptions", "CreateOptions", "UpdateOptions", "PatchOptions", "Status", "ListOptions"))
 

@@ -70,3 +70,10 @@ LENGTHS = tuple(f"Content-Length: {n}\r\n\r\n".encode() for n in range(4096))
 
 def length(size: int) -> bytes:
     return LENGTHS[size] if size < len(LENGTHS) else f"Content-Length: {size}\r\n\r\n".encode()
+
+
+def with_reason(data: bytes) -> bytes:
+    """The beginning of an answer, with the blank that RFC 9112 wants before an empty reason and simple servers omit."""
+    if data[12:14] == b"\r\n" and data.startswith(b"HTTP/1."):
+        return b"%b %b" % (data[:12], data[12:])
+    return data

@@ -9,6 +9,7 @@ from typing import Any, Protocol, cast
 
 import httptools
 
+from sampan.http import heads
 from sampan.http.errors import Disconnected, ProtocolError
 from sampan.http.flow import Gate, Inbox, Raw
 from sampan.http.types import Body, Request, Response
@@ -117,9 +118,8 @@ class Link(asyncio.Protocol):
         if self._head is None and not self._in_body:
             self.abort()  # bytes that answer no request
             return
-        if not self.received and data[12:14] == b"\r\n" and data.startswith(b"HTTP/1."):
-            # Simple servers leave out the blank before an empty reason (RFC 9112 wants it), and all clients bear it.
-            data = b"%b %b" % (data[:12], data[12:])
+        if not self.received:
+            data = heads.with_reason(data)
         self.received = True
         self._quiet += len(data)
         try:

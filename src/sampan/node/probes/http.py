@@ -15,6 +15,7 @@ from urllib.parse import urljoin, urlsplit
 import httptools
 
 from sampan.api.types import core_v1
+from sampan.http.heads import with_reason
 from sampan.node.probes.outcome import AGENT, Outcome, Unprobeable, authority, dial_error
 
 REDIRECTS = 10
@@ -136,7 +137,7 @@ async def fetch(address: Address, headers: Headers) -> Answer:
             data = await reader.read(16 * 1024)
             if not data:
                 raise FetchFailure(f'Get "{address.url}": EOF')
-            parser.feed_data(data)
+            parser.feed_data(data if head.size else with_reason(data))
             head.size += len(data)
             if head.size > HEAD_LIMIT:
                 raise FetchFailure(f'Get "{address.url}": the head of the answer is larger than {HEAD_LIMIT} bytes')
