@@ -67,7 +67,8 @@ def table(known: list[Revision]) -> list[str]:
 def template_text(revision: Revision) -> str:
     from sampan.cli.kubectl.describing import pod_template
 
-    return pod_template.text(revision.template)
+    text: str = pod_template.text(revision.template)
+    return text
 
 
 def back(document: Document, revision: Revision) -> tuple[Any, str]:

@@ -181,7 +181,8 @@ async def _undo(session: Session, target: Target, document: Document) -> bool:
     _check(target, document, "rolling back")
     if document["spec"].get("paused"):
         raise CommandError(
-            f"error: you cannot rollback a paused deployment; resume it first with 'sampan rollout resume {target.display}'"
+            "error: you cannot rollback a paused deployment; resume it first with "
+            f"'sampan rollout resume {target.display}'"
         )
     known = await revisions.of(session, target, document)
     wanted = session.options.to_revision

@@ -1,0 +1,97 @@
+"""ConfigMaps, Secrets, ServiceAccounts, roles and bindings."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from sampan.cli.kubectl.describing import common
+from sampan.cli.kubectl.describing.tabs import Writer
+
+Document = dict[str, Any]
+
+
+def configmap(write: Writer, document: Document, found: Document) -> None:
+    common.metadata(write, document)
+    write(0)
+    write(0, "Data")
+    write(0, "====")
+    for key, value in sorted((document.get("data") or {}).items()):
+        write(0, f"{key}:")
+        write(0, "----")
+        for line in value.split("\n"):
+            write(0, line)
+        write(0)
+    write(0)
+    write(0, "BinaryData")
+    write(0, "====")
+    for key, value in sorted((document.get("binaryData") or {}).items()):
+        write(0, f"{key}: {len(base64.b64decode(value))} bytes")
+    write(0)
+    common.events(write, found["events"])
+
+
+def secret(write: Writer, document: Document, found: Document) -> None:
+    """Sizes only: a description is often shown to others."""
+    common.metadata(write, document)
+    write(0)
+    write(0, f"Type:\t{document.get('type', '')}")
+    write(0)
+    write(0, "Data")
+    write(0, "====")
+    for key, value in sorted((document.get("data") or {}).items()):
+        content = base64.b64decode(value)
+        if key == "token" and document.get("type") == "kubernetes.io/service-account-token":
+            write(0, f"{key}:\t{content.decode(errors='replace')}")
+        else:
+            write(0, f"{key}:\t{len(content)} bytes")
+
+
+def serviceaccount(write: Writer, document: Document, found: Document) -> None:
+    common.metadata(write, document)
+    for title, field in (("Image pull secrets", "imagePullSecrets"), ("Mountable secrets", "secrets")):
+        names = [each["name"] for each in document.get(field) or ()] or [common.NONE]
+        for at, name in enumerate(names):
+            write(0, f"{f'{title}:' if not at else ''}\t{name}")
+    write(0, f"Tokens:\t{common.NONE}")
+    common.events(write, found["events"])
+
+
+def role(write: Writer, document: Document, found: Document) -> None:
+    meta = document["metadata"]
+    write(0, f"Name:\t{meta['name']}")
+    common.pairs(write, "Labels", meta.get("labels"))
+    common.annotations(write, meta.get("annotations"))
+    write(0, "PolicyRule:")
+    write(1, "Resources\tNon-Resource URLs\tResource Names\tVerbs")
+    write(1, "---------\t-----------------\t--------------\t-----")
+    for resource, urls, names, verbs in sorted(_rules(document.get("rules") or [])):
+        write(1, f"{resource}\t[{urls}]\t[{names}]\t[{verbs}]")
+
+
+def _rules(rules: list[Document]) -> list[tuple[str, str, str, str]]:
+    found = []
+    for rule in rules:
+        urls, names, verbs = (" ".join(rule.get(f) or ()) for f in ("nonResourceURLs", "resourceNames", "verbs"))
+        resources = [
+            f"{resource}.{group}" if group else resource
+            for group in rule.get("apiGroups") or ()
+            for resource in rule.get("resources") or ()
+        ]
+        found += [(resource, urls, names, verbs) for resource in resources or [""]]
+    return found
+
+
+def binding(write: Writer, document: Document, found: Document) -> None:
+    meta, reference = document["metadata"], document["roleRef"]
+    write(0, f"Name:\t{meta['name']}")
+    common.pairs(write, "Labels", meta.get("labels"))
+    common.annotations(write, meta.get("annotations"))
+    write(0, "Role:")
+    write(1, f"Kind:\t{reference['kind']}")
+    write(1, f"Name:\t{reference['name']}")
+    write(0, "Subjects:")
+    write(1, "Kind\tName\tNamespace")
+    write(1, "----\t----\t---------")
+    for subject in document.get("subjects") or ():
+        write(1, f"{subject['kind']}\t{subject['name']}\t{subject.get('namespace', '')}")

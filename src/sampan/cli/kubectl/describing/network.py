@@ -1,0 +1,121 @@
+"""Services, Ingresses and Endpoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sampan.cli.kubectl.describing import common
+from sampan.cli.kubectl.describing.tabs import Writer
+
+Document = dict[str, Any]
+
+
+def service(write: Writer, document: Document, found: Document) -> None:
+    common.metadata(write, document)
+    spec = document["spec"]
+    selector = spec.get("selector")
+    write(0, f"Selector:\t{common.label_text(selector)}")
+    write(0, f"Type:\t{spec.get('type', '')}")
+    if spec.get("ipFamilyPolicy"):
+        write(0, f"IP Family Policy:\t{spec['ipFamilyPolicy']}")
+    if spec.get("ipFamilies"):
+        write(0, f"IP Families:\t{','.join(spec['ipFamilies'])}")
+    write(0, f"IP:\t{spec.get('clusterIP', '')}")
+    addresses = spec.get("clusterIPs") or ()
+    write(0, f"IPs:\t{','.join(addresses) or common.NONE}")
+    if spec.get("externalIPs"):
+        write(0, f"External IPs:\t{','.join(spec['externalIPs'])}")
+    if spec.get("loadBalancerIP"):
+        write(0, f"Desired LoadBalancer IP:\t{spec['loadBalancerIP']}")
+    if spec.get("externalName"):
+        write(0, f"External Name:\t{spec['externalName']}")
+    balanced = ((document.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
+    if balanced:
+        write(0, f"LoadBalancer Ingress:\t{', '.join(each.get('ip') or each.get('hostname', '') for each in balanced)}")
+    for port in spec.get("ports") or ():
+        name = port.get("name") or "<unset>"
+        protocol = port.get("protocol", "TCP")
+        write(0, f"Port:\t{name}\t{port['port']}/{protocol}")
+        write(0, f"TargetPort:\t{port.get('targetPort', port['port'])}/{protocol}")
+        if port.get("nodePort"):
+            write(0, f"NodePort:\t{name}\t{port['nodePort']}/{protocol}")
+        write(0, f"Endpoints:\t{_endpoints(found['slices'], port)}")
+    write(0, f"Session Affinity:\t{spec.get('sessionAffinity', 'None')}")
+    if spec.get("externalTrafficPolicy"):
+        write(0, f"External Traffic Policy:\t{spec['externalTrafficPolicy']}")
+    if spec.get("internalTrafficPolicy"):
+        write(0, f"Internal Traffic Policy:\t{spec['internalTrafficPolicy']}")
+    if spec.get("trafficDistribution"):
+        write(0, f"Traffic Distribution:\t{spec['trafficDistribution']}")
+    if spec.get("healthCheckNodePort"):
+        write(0, f"HealthCheck NodePort:\t{spec['healthCheckNodePort']}")
+    if spec.get("loadBalancerSourceRanges"):
+        write(0, f"LoadBalancer Source Ranges:\t{','.join(spec['loadBalancerSourceRanges'])}")
+    common.events(write, found["events"])
+
+
+def _endpoints(slices: list[Document], port: Document) -> str:
+    """Three addresses, and how many more there are."""
+    found = []
+    for each in slices:
+        for candidate in each.get("ports") or ():
+            if (candidate.get("name") or "") == (port.get("name") or ""):
+                for endpoint in each.get("endpoints") or ():
+                    if (endpoint.get("conditions") or {}).get("ready", True):
+                        address = endpoint["addresses"][0]
+                        found.append(f"{f'[{address}]' if ':' in address else address}:{candidate.get('port', '')}")
+    more = f" + {len(found) - 3} more..." if len(found) > 3 else ""
+    return ",".join(found[:3]) + more
+
+
+def ingress(write: Writer, document: Document, found: Document) -> None:
+    meta, spec = document["metadata"], document["spec"]
+    write(0, f"Name:\t{meta['name']}")
+    common.pairs(write, "Labels", meta.get("labels"))
+    write(0, f"Namespace:\t{meta['namespace']}")
+    balanced = ((document.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
+    write(0, f"Address:\t{','.join(each.get('ip') or each.get('hostname', '') for each in balanced)}")
+    write(0, f"Ingress Class:\t{spec.get('ingressClassName') or common.NONE}")
+    default = spec.get("defaultBackend")
+    write(0, f"Default backend:\t{_backend(default) if default else '<default>'}")
+    if spec.get("tls"):
+        write(0, "TLS:")
+        for each in spec["tls"]:
+            hosts = ",".join(each.get("hosts") or ())
+            end = f"terminates {hosts}" if hosts else "terminates"
+            write(1, f"{each['secretName']} {end}" if each.get("secretName") else f"SNI routes {hosts}")
+    write(0, "Rules:")
+    write(1, "Host\tPath\tBackends")
+    write(1, "----\t----\t--------")
+    for rule in spec.get("rules") or ():
+        write(1, f"{rule.get('host') or '*'}\t")
+        for path in (rule.get("http") or {}).get("paths") or ():
+            write(1, f"\t{path.get('path', '')} \t{_backend(path['backend'])}")
+    if not spec.get("rules"):
+        write(1, f"*\t*\t{_backend(default) if default else '<default>'}")
+    common.annotations(write, meta.get("annotations"))
+    common.events(write, found["events"])
+
+
+def _backend(backend: Document) -> str:
+    if "resource" in backend:
+        reference = backend["resource"]
+        return f"APIGroup: {reference.get('apiGroup', '')}, Kind: {reference['kind']}, Name: {reference['name']}"
+    port = backend["service"].get("port") or {}
+    return f"{backend['service']['name']}:{port.get('name') or port.get('number', '')}"
+
+
+def endpoints(write: Writer, document: Document, found: Document) -> None:
+    common.metadata(write, document)
+    write(0, "Subsets:")
+    for subset in document.get("subsets") or ():
+        for title, field in (("Addresses", "addresses"), ("NotReadyAddresses", "notReadyAddresses")):
+            write(1, f"{title}:\t{','.join(each['ip'] for each in subset.get(field) or ()) or common.NONE}")
+        if subset.get("ports"):
+            write(1, "Ports:")
+            write(2, "Name\tPort\tProtocol")
+            write(2, "----\t----\t--------")
+            for port in subset["ports"]:
+                write(2, f"{port.get('name') or '<unset>'}\t{port['port']}\t{port.get('protocol', 'TCP')}")
+    write(0)
+    common.events(write, found["events"])
