@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from sampan.controllers import (
     clusterroleaggregation,
+    cronjob,
     daemonset,
     deployment,
     endpoints,
@@ -48,4 +49,5 @@ ALL: tuple[Declare, ...] = (
     daemonset.declare,
     statefulset.declare,
     job.declare,
+    cronjob.declare,
 )
