@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
+import httptools
+
 STATUS_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in http.HTTPStatus}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 FRAMING = frozenset(("connection", "content-length", "date", "keep-alive", "transfer-encoding"))
@@ -72,8 +74,15 @@ def length(size: int) -> bytes:
     return LENGTHS[size] if size < len(LENGTHS) else f"Content-Length: {size}\r\n\r\n".encode()
 
 
+def answer_parser(callbacks: object) -> httptools.HttpResponseParser:
+    """A parser for answers that bears what simple servers send and all clients bear: lines that end without CR."""
+    parser = httptools.HttpResponseParser(callbacks)
+    parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)
+    return parser
+
+
 def with_reason(data: bytes) -> bytes:
     """The beginning of an answer, with the blank that RFC 9112 wants before an empty reason and simple servers omit."""
-    if data[12:14] == b"\r\n" and data.startswith(b"HTTP/1."):
+    if data[12:13] in (b"\r", b"\n") and data.startswith(b"HTTP/1."):
         return b"%b %b" % (data[:12], data[12:])
     return data

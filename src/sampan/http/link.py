@@ -80,7 +80,7 @@ class Link(asyncio.Protocol):
         self.received = False
         self.reusable = False
         self._pool = pool
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser = heads.answer_parser(self)
         self._gate = Gate()
         self._inbox = Inbox(self._pause, self._resume)
         self._streaming = False
@@ -307,7 +307,7 @@ class Link(asyncio.Protocol):
         # More than one answer to one request: who knows whose the next one would be.
         if self.reusable and not self._surplus and not self._lost and not self._transport.is_closing():
             self._inbox = Inbox(self._pause, self._resume)
-            self._parser = httptools.HttpResponseParser(self)
+            self._parser = heads.answer_parser(self)
             self._streaming = self._in_body = False
             self.idle_since = self.loop.time()
             self._pool.free(self)

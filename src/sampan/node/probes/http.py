@@ -15,7 +15,7 @@ from urllib.parse import urljoin, urlsplit
 import httptools
 
 from sampan.api.types import core_v1
-from sampan.http.heads import with_reason
+from sampan.http.heads import answer_parser, with_reason
 from sampan.node.probes.outcome import AGENT, Outcome, Unprobeable, authority, dial_error
 
 REDIRECTS = 10
@@ -130,7 +130,7 @@ async def fetch(address: Address, headers: Headers) -> Answer:
     except OSError as error:
         raise FetchFailure(f'Get "{address.url}": {dial_error(address.host, address.port, error)}') from error
     head = _Head()
-    parser = httptools.HttpResponseParser(head)
+    parser = answer_parser(head)
     try:
         writer.write(request(address, headers))
         while not head.complete:
