@@ -21,7 +21,7 @@ def node(write: Writer, document: Document, found: Document) -> None:
     roles = sorted(key.removeprefix(ROLE) for key in labels if key.startswith(ROLE) and len(key) > len(ROLE))
     write(0, f"Roles:\t{','.join(roles) or common.NONE}")
     common.pairs(write, "Labels", labels)
-    common.annotations(write, meta.get("annotations"))
+    common.notes(write, meta.get("annotations"))
     write(0, f"CreationTimestamp:\t{common.moment(meta.get('creationTimestamp'))}")
     _taints(write, spec.get("taints") or [])
     write(0, f"Unschedulable:\t{str(bool(spec.get('unschedulable'))).lower()}")
@@ -45,7 +45,9 @@ def node(write: Writer, document: Document, found: Document) -> None:
 
 
 def _taints(write: Writer, taints: list[Document]) -> None:
-    shown = [f"{t['key']}{f'={t['value']}' if t.get('value') else ''}:{t['effect']}" for t in taints] or [common.NONE]
+    shown = [t["key"] + (f"={t['value']}" if t.get("value") else "") + f":{t['effect']}" for t in taints] or [
+        common.NONE
+    ]
     for at, text in enumerate(shown):
         write(0, f"{'Taints:' if not at else ''}\t{text}")
 
@@ -148,7 +150,7 @@ def namespace(write: Writer, document: Document, found: Document) -> None:
     meta = document["metadata"]
     write(0, f"Name:\t{meta['name']}")
     common.pairs(write, "Labels", meta.get("labels"))
-    common.annotations(write, meta.get("annotations"))
+    common.notes(write, meta.get("annotations"))
     write(0, f"Status:\t{(document.get('status') or {}).get('phase', '')}")
     write(0)
     if not found["quotas"]:

@@ -27,7 +27,7 @@ def pairs(write: Writer, title: str, values: Mapping[str, str] | None, hidden: I
         write(0, f"{f'{title}:' if not at else ''}\t{key}={value}")
 
 
-def annotations(write: Writer, values: Mapping[str, str] | None, title: str = "Annotations") -> None:
+def notes(write: Writer, values: Mapping[str, str] | None, title: str = "Annotations") -> None:
     """Long values and those of several lines go below their key."""
     shown = {key: value for key, value in (values or {}).items() if key not in HIDDEN}
     if not shown:
@@ -50,7 +50,7 @@ def metadata(write: Writer, document: Document, *, namespaced: bool = True) -> N
     if namespaced:
         write(0, f"Namespace:\t{meta.get('namespace', '')}")
     pairs(write, "Labels", meta.get("labels"))
-    annotations(write, meta.get("annotations"))
+    notes(write, meta.get("annotations"))
 
 
 def selector(value: Document | None) -> str:

@@ -61,7 +61,7 @@ def role(write: Writer, document: Document, found: Document) -> None:
     meta = document["metadata"]
     write(0, f"Name:\t{meta['name']}")
     common.pairs(write, "Labels", meta.get("labels"))
-    common.annotations(write, meta.get("annotations"))
+    common.notes(write, meta.get("annotations"))
     write(0, "PolicyRule:")
     write(1, "Resources\tNon-Resource URLs\tResource Names\tVerbs")
     write(1, "---------\t-----------------\t--------------\t-----")
@@ -86,7 +86,7 @@ def binding(write: Writer, document: Document, found: Document) -> None:
     meta, reference = document["metadata"], document["roleRef"]
     write(0, f"Name:\t{meta['name']}")
     common.pairs(write, "Labels", meta.get("labels"))
-    common.annotations(write, meta.get("annotations"))
+    common.notes(write, meta.get("annotations"))
     write(0, "Role:")
     write(1, f"Kind:\t{reference['kind']}")
     write(1, f"Name:\t{reference['name']}")

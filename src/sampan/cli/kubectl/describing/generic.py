@@ -19,7 +19,7 @@ def describe(write: Writer, document: Document, found: Document) -> None:
     write(0, f"Name:\t{meta.get('name', '')}")
     write(0, f"Namespace:\t{meta.get('namespace', '')}")
     common.pairs(write, "Labels", meta.get("labels"))
-    common.annotations(write, meta.get("annotations"))
+    common.notes(write, meta.get("annotations"))
     rest = {key: value for key, value in document.items() if key != "metadata"}
     rest["metadata"] = {key: value for key, value in meta.items() if key not in _SHOWN}
     rest.setdefault("apiVersion", "")

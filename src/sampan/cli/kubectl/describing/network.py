@@ -93,7 +93,7 @@ def ingress(write: Writer, document: Document, found: Document) -> None:
             write(1, f"\t{path.get('path', '')} \t{_backend(path['backend'])}")
     if not spec.get("rules"):
         write(1, f"*\t*\t{_backend(default) if default else '<default>'}")
-    common.annotations(write, meta.get("annotations"))
+    common.notes(write, meta.get("annotations"))
     common.events(write, found["events"])
 
 

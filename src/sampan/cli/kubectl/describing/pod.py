@@ -27,7 +27,7 @@ def describe(write: Writer, pod: Document, found: Document) -> None:
     if status.get("startTime"):
         write(0, f"Start Time:\t{common.moment(status['startTime'])}")
     common.pairs(write, "Labels", meta.get("labels"))
-    common.annotations(write, meta.get("annotations"))
+    common.notes(write, meta.get("annotations"))
     _phase(write, pod)
     if (spec.get("securityContext") or {}).get("seccompProfile"):
         profile = spec["securityContext"]["seccompProfile"]

@@ -27,7 +27,7 @@ def claim(write: Writer, document: Document, found: Document) -> None:
     write(0, f"Status:\t{phase}")
     write(0, f"Volume:\t{spec.get('volumeName') or ''}")
     common.pairs(write, "Labels", meta.get("labels"))
-    common.annotations(write, meta.get("annotations"))
+    common.notes(write, meta.get("annotations"))
     write(0, f"Finalizers:\t[{' '.join(meta.get('finalizers') or ())}]")
     write(0, f"Capacity:\t{(status.get('capacity') or {}).get('storage', '')}")
     write(0, f"Access Modes:\t{_modes(status.get('accessModes') if status.get('capacity') else None)}")
@@ -48,12 +48,13 @@ def volume(write: Writer, document: Document, found: Document) -> None:
     meta, spec, status = document["metadata"], document["spec"], document.get("status") or {}
     write(0, f"Name:\t{meta['name']}")
     common.pairs(write, "Labels", meta.get("labels"))
-    common.annotations(write, meta.get("annotations"))
+    common.notes(write, meta.get("annotations"))
     write(0, f"Finalizers:\t[{' '.join(meta.get('finalizers') or ())}]")
     write(0, f"StorageClass:\t{spec.get('storageClassName') or ''}")
     write(0, f"Status:\t{status.get('phase', '')}")
     holder = spec.get("claimRef")
-    write(0, f"Claim:\t{f'{holder.get("namespace")}/{holder.get("name")}' if holder else ''}")
+    claim_name = f"{holder.get('namespace')}/{holder.get('name')}" if holder else ""
+    write(0, f"Claim:\t{claim_name}")
     write(0, f"Reclaim Policy:\t{spec.get('persistentVolumeReclaimPolicy', '')}")
     write(0, f"Access Modes:\t{_modes(spec.get('accessModes'))}")
     if spec.get("volumeMode"):

@@ -17,7 +17,7 @@ def deployment(write: Writer, document: Document, found: Document) -> None:
     write(0, f"Namespace:\t{meta['namespace']}")
     write(0, f"CreationTimestamp:\t{common.moment(meta.get('creationTimestamp'))}")
     common.pairs(write, "Labels", meta.get("labels"))
-    common.annotations(write, meta.get("annotations"))
+    common.notes(write, meta.get("annotations"))
     write(0, f"Selector:\t{common.selector(spec.get('selector'))}")
     updated, total, available, unavailable = (
         status.get(f) or 0 for f in ("updatedReplicas", "replicas", "availableReplicas", "unavailableReplicas")
@@ -34,7 +34,8 @@ def deployment(write: Writer, document: Document, found: Document) -> None:
     if rolling:
         write(
             0,
-            f"RollingUpdateStrategy:\t{rolling.get('maxUnavailable')} max unavailable, {rolling.get('maxSurge')} max surge",
+            f"RollingUpdateStrategy:\t{rolling.get('maxUnavailable')} max unavailable, "
+            f"{rolling.get('maxSurge')} max surge",
         )
     pod_template.describe(write, spec.get("template"))
     common.conditions(write, status.get("conditions") or ())
@@ -58,14 +59,11 @@ def _replicasets(write: Writer, document: Document, listed: list[Document]) -> N
 
 
 def _replica_text(listed: list[Document]) -> str:
-    return (
-        ", ".join(
-            f"{each['metadata']['name']} ({(each.get('status') or {}).get('replicas', 0)}/{each['spec'].get('replicas', 1)}"
-            " replicas created)"
-            for each in listed
-        )
-        or common.NONE
-    )
+    shown = []
+    for each in listed:
+        made, wanted = (each.get("status") or {}).get("replicas", 0), each["spec"].get("replicas", 1)
+        shown.append(f"{each['metadata']['name']} ({made}/{wanted} replicas created)")
+    return ", ".join(shown) or common.NONE
 
 
 def _pod_states(pods: list[Document]) -> str:
@@ -81,7 +79,7 @@ def replicaset(write: Writer, document: Document, found: Document) -> None:
     write(0, f"Namespace:\t{meta['namespace']}")
     write(0, f"Selector:\t{common.selector(spec.get('selector'))}")
     common.pairs(write, "Labels", meta.get("labels"))
-    common.annotations(write, meta.get("annotations"))
+    common.notes(write, meta.get("annotations"))
     if common.controller(document):
         write(0, f"Controlled By:\t{common.controller(document)}")
     write(0, f"Replicas:\t{status.get('replicas', 0)} current / {spec.get('replicas', 1)} desired")
@@ -98,7 +96,7 @@ def statefulset(write: Writer, document: Document, found: Document) -> None:
     write(0, f"CreationTimestamp:\t{common.moment(meta.get('creationTimestamp'))}")
     write(0, f"Selector:\t{common.selector(spec.get('selector'))}")
     common.pairs(write, "Labels", meta.get("labels"))
-    common.annotations(write, meta.get("annotations"))
+    common.notes(write, meta.get("annotations"))
     write(
         0, f"Replicas:\t{spec.get('replicas', 1)} desired | {(document.get('status') or {}).get('replicas', 0)} total"
     )
@@ -134,7 +132,7 @@ def daemonset(write: Writer, document: Document, found: Document) -> None:
     node_selector = spec["template"]["spec"].get("nodeSelector")
     write(0, f"Node-Selector:\t{common.label_text(node_selector)}")
     common.pairs(write, "Labels", meta.get("labels"))
-    common.annotations(write, meta.get("annotations"))
+    common.notes(write, meta.get("annotations"))
     for title, field in (
         ("Desired Number of Nodes Scheduled", "desiredNumberScheduled"),
         ("Current Number of Nodes Scheduled", "currentNumberScheduled"),
@@ -154,7 +152,7 @@ def job(write: Writer, document: Document, found: Document) -> None:
     write(0, f"Namespace:\t{meta['namespace']}")
     write(0, f"Selector:\t{common.selector(spec.get('selector'))}")
     common.pairs(write, "Labels", meta.get("labels"))
-    common.annotations(write, meta.get("annotations"))
+    common.notes(write, meta.get("annotations"))
     if common.controller(document):
         write(0, f"Controlled By:\t{common.controller(document)}")
     write(0, f"Parallelism:\t{spec.get('parallelism', '<unset>')}")
@@ -193,7 +191,7 @@ def cronjob(write: Writer, document: Document, found: Document) -> None:
     write(0, f"Name:\t{meta['name']}")
     write(0, f"Namespace:\t{meta['namespace']}")
     common.pairs(write, "Labels", meta.get("labels"))
-    common.annotations(write, meta.get("annotations"))
+    common.notes(write, meta.get("annotations"))
     write(0, f"Schedule:\t{spec['schedule']}")
     write(0, f"Concurrency Policy:\t{spec.get('concurrencyPolicy', '')}")
     write(0, f"Suspend:\t{spec.get('suspend', False)}")
