@@ -90,6 +90,17 @@ async def test_looking_again_soon_finds_readiness_early(bench: Bench) -> None:
     assert bench.take() == [10.75, 20.75]
 
 
+async def test_connections_are_tried_more_often_than_commands(bench: Bench) -> None:
+    async with server(Site()) as port:
+        closed = port
+    bench.start(f"readinessProbe: {{tcpSocket: {{port: {closed}, host: 127.0.0.1}}, periodSeconds: 10}}")
+    for _ in range(200):
+        await bench.pass_(0.0025)
+    (probe,) = bench.prober._containers[ID].probes.values()
+    assert 6 <= probe.misses <= 9
+    assert bench.reports == []
+
+
 async def test_misses_count_once_a_period(bench: Bench) -> None:
     bench.start(READINESS)
     await bench.pass_(9.9)

@@ -4,8 +4,8 @@
     quick ----------------------> regular -------------------------------------------> held until `stop`
       misses between two counted ones leave no trace
 
-A readiness or startup probe looks again soon after a miss: after 50 ms, then twice as long each time, up to its
-period. Only one miss a period counts, so that thresholds mean what they mean elsewhere, and none in the first
+A readiness or startup probe looks again soon after a miss: after 10 ms, then half as long again each time, up to its
+period (a command after 50 ms, then twice as long). Only one miss a period counts, so that thresholds mean what they mean elsewhere, and none in the first
 period: a container that has just been started is not expected to answer.
 """
 
@@ -22,12 +22,13 @@ from sampan.node.contracts import ProbeKind, ProbeReport
 from sampan.node.probes import grpc, http, tcp
 from sampan.node.probes.outcome import LONGEST_MESSAGE, Outcome, Unprobeable
 from sampan.runtime import tasks
+from sampan.runtime.backoff import Exponential
 from sampan.runtime.clock import Clock, RealClock, Timer, unix
 
 log = logging.getLogger(__name__)
 
-QUICK = 0.05
-"""Seconds between the first two attempts of a probe that has not succeeded yet."""
+QUICK, QUICK_EXEC = Exponential(first=0.01, factor=1.5), Exponential(first=0.05, factor=2)
+"""Between attempts of a probe that has not succeeded yet. A command costs a hundred times what a connection does."""
 
 EXECS = 8
 """Commands of probes that run at once; what waits for its turn is not charged to its timeout."""
@@ -50,7 +51,8 @@ class _Probe:
     successes: int
     failures: int
     counts_from: float
-    quick: float = QUICK
+    quick: Exponential
+    misses: int = 0
     result: bool | None = None
     last: bool | None = None
     in_a_row: int = 0
@@ -153,6 +155,7 @@ class Prober:
             spec.successThreshold or SUCCESSES,
             spec.failureThreshold or FAILURES,
             counts_from=first if kind == "liveness" else first + period,
+            quick=QUICK if spec.exec is None else QUICK_EXEC,
         )
         entry.probes[kind] = probe
         self._later(probe, first - now)
@@ -216,8 +219,8 @@ class Prober:
 
     def _again_soon(self, probe: _Probe) -> None:
         until_counted = probe.counts_from - self._clock.monotonic()
-        self._later(probe, min(probe.quick, until_counted))
-        probe.quick = min(probe.quick * 2, probe.period)
+        probe.misses += 1
+        self._later(probe, min(probe.quick.delay(probe.misses), until_counted))
 
     def _go_on(self, probe: _Probe, quick: bool) -> None:
         if probe.result is False and probe.kind in _ENDING:
