@@ -4,9 +4,9 @@
     quick ----------------------> regular -------------------------------------------> held until `stop`
       misses between two counted ones leave no trace
 
-A readiness or startup probe looks again soon after a miss: after 10 ms, then half as long again each time, up to its
-period (a command after 50 ms, then twice as long). Only one miss a period counts, so that thresholds mean what they mean elsewhere, and none in the first
-period: a container that has just been started is not expected to answer.
+A readiness or startup probe looks again soon after a miss: after 10 ms, then half as long again each time, up to
+its period (a command after 50 ms, then twice as long). Only one miss a period counts, so that thresholds mean what
+they mean elsewhere, and none in the first period: a container that has just been started is not expected to answer.
 """
 
 from __future__ import annotations
