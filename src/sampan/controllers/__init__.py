@@ -9,6 +9,7 @@ from sampan.controllers import (
     cronjob,
     daemonset,
     deployment,
+    disruption,
     endpoints,
     endpointslice,
     endpointslicemirroring,
@@ -48,6 +49,7 @@ ALL: tuple[Declare, ...] = (
     deployment.declare,
     daemonset.declare,
     statefulset.declare,
+    disruption.declare,
     job.declare,
     cronjob.declare,
 )
