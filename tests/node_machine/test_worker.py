@@ -46,6 +46,7 @@ async def test_a_pod_comes_up(lab: Lab) -> None:
         'Pulled: Container image "app:1" already present on machine and can be accessed by the pod',
         "Started: Container started",
     ]
+    assert {each["count"] for each in lab.server.all("events")} == {1}
 
 
 async def test_nothing_is_asked_of_the_server_before_a_container_runs(lab: Lab) -> None:

@@ -147,8 +147,15 @@ class Performer:
     # --- containers ---
 
     async def _start_container(self, action: StartContainer) -> None:
+        """The image is used up by the attempt, but not before its end: until then it is wanted."""
+        try:
+            await self._try_to_start(action)
+        finally:
+            self._memory.images.pop(action.name, None)
+
+    async def _try_to_start(self, action: StartContainer) -> None:
         memory, node, name = self._memory, self._node, action.name
-        spec, image = self.spec(name), memory.images.pop(name, None)
+        spec, image = self.spec(name), memory.images.get(name)
         if spec is None or image is None:
             return
         pod = self.placed()
