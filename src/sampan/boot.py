@@ -32,9 +32,9 @@ from sampan.http.tls import client_context, server_context
 from sampan.supervisor import Channel, Role, Supervisor
 
 if TYPE_CHECKING:
+    from sampan.host.runtime import OCIRuntime
     from sampan.images.store import ImageStore
     from sampan.network.pods import BridgeNetwork
-    from sampan.network.proxy.render import Table
     from sampan.node.node_config import NodeConfig
 
 log = logging.getLogger(__name__)
@@ -71,9 +71,7 @@ def preload() -> None:
     import sampan.controllers.manager
     import sampan.host.runtime
     import sampan.images.store
-    import sampan.network.dns.server
-    import sampan.network.pods
-    import sampan.network.proxy.proxy
+    import sampan.network.room
     import sampan.node.agent
     import sampan.node.parts
     import sampan.node.server
@@ -255,12 +253,9 @@ async def run_manager(cluster: ClusterConfig, channel: Channel) -> None:
 
 
 async def run_node(cluster: ClusterConfig, node: Node, channel: Channel) -> None:
-    from sampan.api.types import core_v1
     from sampan.host.runtime import OCIRuntime
     from sampan.http.server import Server as HttpServer
-    from sampan.network.dns.server import DNSServer
-    from sampan.network.proxy.compute import View
-    from sampan.network.proxy.proxy import Proxy
+    from sampan.network.room import Network
     from sampan.node.access import Access
     from sampan.node.agent import Agent
     from sampan.node.parts import make_parts
@@ -268,35 +263,21 @@ async def run_node(cluster: ClusterConfig, node: Node, channel: Channel) -> None
     from sampan.node.stats import Collector
 
     config = node_config(cluster, node)
-    network = pod_network(cluster)
     images = image_store(cluster)
     transport = transport_as(cluster, "node")
     client = Client(transport, ALL, user_agent="sampan-node")
+    informers = Informers(client)
+    network = Network(cluster, node.name, informers)
     await network.setup()
-    runtime = await OCIRuntime.open(
-        cluster.name,
-        str(cluster.data_dir / "runtime"),
-        str(cluster.run_dir / "runtime"),
-        images,
-        network,
-        program=cluster.oci_runtime,
-    )
+    runtime = await open_runtime(OCIRuntime, cluster, images, network.pods)
     try:
         await channel.wait_api()
-        informers = Informers(client)
         parts = make_parts(client, informers, runtime, images, config)
         agent = Agent(client, runtime, images, parts, config)
-        view = View(node.name, cluster.node_pod_cidr, frozenset((cluster.dns_ip,)))
-        proxy = Proxy(informers, service_table(cluster), view)
-        dns = DNSServer(
-            informers,
-            address=cluster.dns_ip,
-            domain=cluster.cluster_domain,
-            service_cidr=cluster.service_cidr,
-            pod_cidr=cluster.pod_cidr,
-        )
         collector = Collector(runtime, node.name, config.places)
-        server = NodeServer(agent, runtime, collector, Access(client, node.name), config.places)
+        server = NodeServer(
+            agent, runtime, collector, Access(client, node.name), config.places, metrics=network.samples
+        )
         directory = cluster.pki_dir
         tls = server_context(directory / "node.crt", directory / "node.key", directory / "ca.crt")
         front = HttpServer(server.handle, tls=tls)
@@ -305,12 +286,10 @@ async def run_node(cluster: ClusterConfig, node: Node, channel: Channel) -> None
             async with asyncio.TaskGroup() as group:
                 group.create_task(informers.run(), name="informers")
                 group.create_task(agent.run(), name="kubelet")
-                group.create_task(proxy.run(), name="proxy")
-                group.create_task(dns.run(), name="dns")
+                group.create_task(network.run(), name="network")
                 group.create_task(server.run(), name="server")
                 await agent.registration.registered.wait()
-                await dns.listening.wait()
-                log.info("node %s of kind %s is registered", node.name, core_v1.Node.__name__)
+                await network.ready()
                 channel.ready()
         finally:
             await front.close()
@@ -318,6 +297,13 @@ async def run_node(cluster: ClusterConfig, node: Node, channel: Channel) -> None
         await runtime.close()
         await transport.close()
         images.close()
+
+
+async def open_runtime(
+    runtime: type[OCIRuntime], cluster: ClusterConfig, images: ImageStore, network: BridgeNetwork
+) -> OCIRuntime:
+    data, run = cluster.data_dir / "runtime", cluster.run_dir / "runtime"
+    return await runtime.open(cluster.name, str(data), str(run), images, network, program=cluster.oci_runtime)
 
 
 def node_config(cluster: ClusterConfig, node: Node) -> NodeConfig:
@@ -343,32 +329,6 @@ def node_config(cluster: ClusterConfig, node: Node) -> NodeConfig:
     )
 
 
-def pod_network(cluster: ClusterConfig) -> BridgeNetwork:
-    from sampan.network.pods import BridgeNetwork
-
-    return BridgeNetwork(
-        cluster.name,
-        cluster.node_pod_cidr,
-        cluster.pod_cidr,
-        cluster.service_cidr,
-        cluster.dns_ip,
-        cluster.run_dir / "network",
-    )
-
-
-def service_table(cluster: ClusterConfig) -> Table:
-    from sampan.network import names
-    from sampan.network.proxy.render import Table
-
-    return Table(
-        names.table(cluster.name, "services"),
-        cluster.pod_cidr,
-        cluster.service_cidr,
-        cluster.node_pod_cidr,
-        cluster.advertise_ip,
-    )
-
-
 def image_store(cluster: ClusterConfig) -> ImageStore:
     """The node's images, and the way to registries."""
     from sampan.images.pull import Puller
@@ -383,23 +343,15 @@ def image_store(cluster: ClusterConfig) -> ImageStore:
 async def clean(cluster: ClusterConfig) -> None:
     """Remove what the cluster left in the kernel and below the run directory; its processes have ended."""
     from sampan.host.runtime import OCIRuntime
-    from sampan.network.proxy.apply import Applier
+    from sampan.network import room
     from sampan.node.contracts import Places
     from sampan.node.volumes.manager import unmount_all
 
-    network, images = pod_network(cluster), image_store(cluster)
+    images = image_store(cluster)
     try:
-        runtime = await OCIRuntime.open(
-            cluster.name,
-            str(cluster.data_dir / "runtime"),
-            str(cluster.run_dir / "runtime"),
-            images,
-            network,
-            program=cluster.oci_runtime,
-        )
+        runtime = await open_runtime(OCIRuntime, cluster, images, room.pod_network(cluster))
         await runtime.teardown()
-        await network.teardown()
-        await Applier(service_table(cluster)).remove()
+        await room.clean(cluster)
         unmount_all(Places(cluster.data_dir / "node"))
     finally:
         images.close()
