@@ -19,7 +19,8 @@ def machine() -> Iterator[Machine]:
         pytest.skip("a cluster with containers needs root")
     if KUBECTL is None:
         pytest.skip("the stock kubectl is not installed")
-    place = Machine(new_root(), "e2e")
+    number = int(os.environ.get("SAMPAN_E2E", "0"))  # several runs beside each other need different ones
+    place = Machine(new_root(), f"e2e{number}", number)
     try:
         place.up()
         place.load_images("v1", "v2")
@@ -27,7 +28,7 @@ def machine() -> Iterator[Machine]:
     finally:
         place.down("--purge")
         shutil.rmtree(place.root)
-    assert leftovers("e2e") == []
+    assert leftovers(place.name) == []
 
 
 @pytest.fixture
