@@ -202,7 +202,8 @@ class Resources:
         codec.normalize(kind, document)
         if not part:
             kind.prepare_update(document, old)
-        if kind.resource in traits.GENERATION:
+        if kind.resource in traits.GENERATION and part != "binding":
+            # Being given a node is no wish of anybody: a pod that nobody changed stays at generation 1.
             _count_generation(document, old)
         with self._services.reserve(kind, document, old):
             object, before = codec.decode(kind, document), codec.decode(kind, old)
