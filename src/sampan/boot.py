@@ -261,6 +261,7 @@ async def run_node(cluster: ClusterConfig, node: Node, channel: Channel) -> None
     from sampan.node.parts import make_parts
     from sampan.node.server import NodeServer
     from sampan.node.stats import Collector
+    from sampan.node.storage_limits import StorageLimits
 
     config = node_config(cluster, node)
     images = image_store(cluster)
@@ -288,6 +289,7 @@ async def run_node(cluster: ClusterConfig, node: Node, channel: Channel) -> None
                 group.create_task(agent.run(), name="kubelet")
                 group.create_task(network.run(), name="network")
                 group.create_task(server.run(), name="server")
+                group.create_task(StorageLimits(agent, config.places).run(), name="storage limits")
                 await agent.registration.registered.wait()
                 await network.ready()
                 channel.ready()
