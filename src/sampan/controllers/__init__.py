@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sampan.controllers import (
+    certificates,
     clusterroleaggregation,
     cronjob,
     daemonset,
@@ -41,6 +42,9 @@ ALL: tuple[Declare, ...] = (
     tainteviction.declare,
     podgc.declare,
     clusterroleaggregation.declare,
+    certificates.declare_approving,
+    certificates.declare_signing,
+    certificates.declare_cleaning,
     endpoints.declare,
     endpointslice.declare,
     endpointslicemirroring.declare,

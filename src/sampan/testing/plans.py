@@ -59,4 +59,8 @@ def names(actions: Iterable[Action]) -> list[str]:
 def _name(object: Any) -> str:
     metadata = meta(object)
     name = metadata.name or f"{metadata.generateName}*"
-    return f"{type(object).__name__} {metadata.namespace}/{name}" if metadata.namespace else name
+    return (
+        f"{type(object).__name__} {metadata.namespace}/{name}"
+        if metadata.namespace
+        else f"{type(object).__name__} {name}"
+    )
