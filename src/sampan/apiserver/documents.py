@@ -15,7 +15,7 @@ from sampan.http.types import Request, Response
 
 TEXT = (("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff"))
 METRICS_TYPE = (("Content-Type", "text/plain; version=0.0.4; charset=utf-8"),)
-V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+V2_PROTOBUF = tuple(f"application/com.github.proto-openapi.spec.v2{sign}v1.0+protobuf" for sign in "@.")
 
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -134,9 +134,12 @@ class Documents:
     def _openapi(self, request: Request, path: str) -> Response | None:
         if path == "/openapi/v2":
             accept = request.headers.get("accept", "")
-            if V2_PROTOBUF in accept and "json" not in accept and "*/*" not in accept:
-                return Response(406, b"", TEXT)
-            return self._hashed(request, openapi.v2(self._kinds))
+            body = openapi.v2(self._kinds)
+            if any(name in accept for name in V2_PROTOBUF):
+                from sampan.api.openapi import protobuf  # asked for by kubectl only, and seldom
+
+                return self._hashed(request, protobuf.encode(msgspec.json.decode(body)), protobuf.MEDIA_TYPE)
+            return self._hashed(request, body)
         if path == "/openapi/v3":
             return negotiation.answer(request, self._once(path, lambda: openapi.v3_index(self._kinds)))
         parts = path.removeprefix("/openapi/v3/").split("/")
@@ -148,9 +151,9 @@ class Documents:
             return None
         return self._hashed(request, body) if body is not None else None
 
-    def _hashed(self, request: Request, body: bytes) -> Response:
+    def _hashed(self, request: Request, body: bytes, media: str = "application/json") -> Response:
         tag = discovery.etag(body)
-        headers = (("Content-Type", "application/json"), ("ETag", tag), ("Vary", "Accept"))
+        headers = (("Content-Type", media), ("ETag", tag), ("Vary", "Accept"))
         if request.headers.get("if-none-match") == tag:
             return Response(304, b"", headers)
         return Response(200, body, headers)
