@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 CLUSTER = "Cluster"
-GROUPS = (CLUSTER,)
+OBJECTS = "Objects"
+PODS = "Pods"
+SERVER = "Nodes and server"
+GROUPS = (CLUSTER, OBJECTS, PODS, SERVER)
+VERBS = "sampan.cli.kubectl.verbs"
 
 
 class Command(NamedTuple):
@@ -24,4 +28,30 @@ COMMANDS: tuple[Command, ...] = (
     Command("status", "what runs, since when, and what it costs", CLUSTER, "sampan.cli.status"),
     Command("doctor", "what this machine lacks, and the command that mends it", CLUSTER, "sampan.cli.doctor"),
     Command("image", "load, list and remove images of the node", CLUSTER, "sampan.cli.image"),
+    Command("get", "show objects in tables, or whole", OBJECTS, f"{VERBS}.get"),
+    Command("describe", "show an object for people, with its events", OBJECTS, f"{VERBS}.describe"),
+    Command("apply", "bring objects to what manifests say", OBJECTS, f"{VERBS}.apply"),
+    Command("create", "create objects from manifests or flags", OBJECTS, f"{VERBS}.create"),
+    Command("delete", "delete objects, and wait until they are gone", OBJECTS, f"{VERBS}.delete"),
+    Command("edit", "change an object in the editor", OBJECTS, f"{VERBS}.edit"),
+    Command("patch", "change fields of an object", OBJECTS, f"{VERBS}.patch"),
+    Command("replace", "replace objects by what manifests say", OBJECTS, f"{VERBS}.replace"),
+    Command("label", "set and remove labels", OBJECTS, f"{VERBS}.label"),
+    Command("annotate", "set and remove annotations", OBJECTS, f"{VERBS}.annotate"),
+    Command("scale", "set the number of replicas", OBJECTS, f"{VERBS}.scale"),
+    Command("rollout", "follow, restart, undo rollouts", OBJECTS, f"{VERBS}.rollout"),
+    Command("wait", "wait for a condition of objects", OBJECTS, f"{VERBS}.wait"),
+    Command("explain", "what the fields of a kind mean", OBJECTS, f"{VERBS}.explain"),
+    Command("logs", "what containers have written", PODS, f"{VERBS}.logs"),
+    Command("exec", "run a command in a container", PODS, f"{VERBS}.exec"),
+    Command("attach", "this terminal, on a container that runs", PODS, f"{VERBS}.attach"),
+    Command("port-forward", "local ports that lead to ports of a pod", PODS, f"{VERBS}.port_forward"),
+    Command("cp", "files to and from containers", PODS, f"{VERBS}.cp"),
+    Command("cordon", "let a node take no new pods", SERVER, f"{VERBS}.cordon"),
+    Command("uncordon", "let a node take pods again", SERVER, f"{VERBS}.cordon"),
+    Command("drain", "move all pods off a node", SERVER, f"{VERBS}.drain"),
+    Command("api-resources", "everything that the server serves", SERVER, f"{VERBS}.api_resources"),
+    Command("auth", "what somebody may do, and who we are", SERVER, f"{VERBS}.auth"),
+    Command("config", "contexts, clusters and users of the kubeconfig", SERVER, f"{VERBS}.config"),
+    Command("version", "of this program and of the server", SERVER, f"{VERBS}.version"),
 )
