@@ -22,9 +22,9 @@ from sampan.images.store import ImageStore
 DEADLINE = 30.0
 IMAGE = "sampan.test/busybox:1"
 APPLETS = (
-    "awk cat chmod chown cp cut date dd df echo env false find grep head hostname httpd id kill ln ls mkdir mknod "
-    "mount mv nc printf ps pwd readlink rm sed seq sh sleep sort stat stty sync tail test touch tr true tty umount "
-    "uname unshare wc wget"
+    "awk cat chmod chown cp cut date dd df dirname echo env false find grep head hostname httpd id kill ln ls mkdir "
+    "mknod mount mv nc printf ps pwd readlink rm sed seq sh sleep sort stat stty sync tail test touch tr true tty "
+    "umount uname unshare wc wget"
 )
 PASSWD = "root:x:0:0:root:/:/bin/sh\nweb:x:1000:1001:web:/tmp:/bin/sh\n"
 GROUP = "root:x:0:\nweb:x:1001:\nextra:x:2000:web\n"
@@ -132,6 +132,13 @@ class Lab:
         assert ended.exit_code == 0, f"{ended.exit_code} {ended.reason}: {text}"
         await self.runtime.remove_sandbox(pod.id)
         return text
+
+    async def ready(self, id: str) -> None:
+        """Wait until the container has made /data/ready."""
+        assert self.runtime is not None
+        wait = "until [ -e /data/ready ]; do sleep 0.01; done"
+        result = await self.runtime.run(id, ["sh", "-c", wait], DEADLINE)
+        assert result.code == 0
 
     async def exited(self, id: str) -> Container:
         return await self.until(id, lambda container: container.state == "exited")

@@ -51,7 +51,7 @@ async def test_stop_signal_of_the_pod_wins_over_the_images(lab: Lab) -> None:
     script = f"trap 'exit 10' USR1; trap 'exit 11' TERM; touch /data/ready; {LISTEN}"
     for stop_signal, code in (("", 11), ("SIGUSR1", 10), ("15", 11)):
         id = await lab.start(pod, script, stop_signal=stop_signal)
-        await ready(lab, id)
+        await lab.ready(id)
         await lab.runtime.stop_container(id, 20)
         ended = await lab.runtime.container(id)
         assert ended.exit_code == code
@@ -63,11 +63,6 @@ async def test_stop_signal_of_the_pod_wins_over_the_images(lab: Lab) -> None:
 )
 def test_signal_names(name: str, number: int) -> None:
     assert lifecycle.signal_number(name) == number
-
-
-async def ready(lab: Lab, id: str) -> None:
-    result = await lab.runtime.run(id, ["sh", "-c", "until [ -e /data/ready ]; do sleep 0.01; done"], 20)
-    assert result.code == 0
 
 
 async def test_background_child_does_not_hold_the_exit(lab: Lab) -> None:
@@ -93,7 +88,7 @@ async def test_host_pid_child_does_not_hold_the_exit(lab: Lab) -> None:
 async def test_many_stop_at_once(lab: Lab) -> None:
     pods = await asyncio.gather(*(lab.run_sandbox() for _ in range(12)))
     ids = await asyncio.gather(*(lab.start(pod, f"trap 'exit 0' TERM; touch /data/ready; {LISTEN}") for pod in pods))
-    await asyncio.gather(*(ready(lab, id) for id in ids))
+    await asyncio.gather(*(lab.ready(id) for id in ids))
     await asyncio.gather(*(lab.runtime.stop_container(id, 30) for id in ids))
     found = await lab.runtime.containers()
     assert {(each.state, each.exit_code) for each in found} == {("exited", 0)} and len(found) == 12

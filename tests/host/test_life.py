@@ -38,7 +38,8 @@ async def test_container_runs_and_is_gone(lab: Lab) -> None:
 async def test_exec_and_stop(lab: Lab) -> None:
     runtime = lab.runtime
     pod = await lab.run_sandbox()
-    id = await lab.start(pod, "trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.05; done")
+    id = await lab.start(pod, "trap 'echo bye; exit 3' TERM; touch /data/ready; while :; do sleep 0.05; done")
+    await lab.ready(id)
     result = await runtime.run(id, ["sh", "-c", "echo $FROM; hostname; echo no >&2; exit 4"], timeout=10)
     assert (result.code, result.stdout, result.stderr) == (4, b"image\npod\n", b"no\n")
     await runtime.stop_container(id, 10)

@@ -68,17 +68,17 @@ class Session:
         bundle.delete(self.directory)
 
     async def _end(self) -> None:
-        """SIGKILL the command's processes in the container; the runtime beside it then reaps them and ends."""
+        """SIGKILL what the runtime started in the container; it then reaps that and ends, or is killed too."""
         if self.child.code is not None:
             return
-        if pid := processes.read_pid(f"{self.directory}/pid"):
-            processes.kill_tree(pid)
+        if processes.kill_tree(self.child.pid, itself=False):
             try:
                 async with asyncio.timeout(REAPING):
                     await self.wait()
+                return
             except TimeoutError:
-                pass  # it waits for output that something else holds open
-        self.child.kill()
+                pass  # it waits for output that something else holds open, or it was about to start the command
+        processes.kill_tree(self.child.pid)
         await self.wait()
 
 

@@ -138,7 +138,12 @@ def delete_link(netlink: Netlink, name: str) -> None:
 
 
 def set_group(netlink: Netlink, index: int, group: int) -> None:
-    netlink.request(_NEWLINK, 0, _LINK.pack(0, 0, 0, index, 0, 0) + attribute(_IFLA_GROUP, _u32(group)))
+    """A link that is gone in the meantime is in no group."""
+    try:
+        netlink.request(_NEWLINK, 0, _LINK.pack(0, 0, 0, index, 0, 0) + attribute(_IFLA_GROUP, _u32(group)))
+    except OSError as error:
+        if error.errno != errno.ENODEV:
+            raise
 
 
 def delete_group(netlink: Netlink, group: int) -> None:

@@ -56,14 +56,14 @@ def overlay(target: str, lower: Sequence[str], upper: str, work: str) -> None:
     if len(options) <= _OPTIONS_LIMIT:
         mount("overlay", target, "overlay", 0, options)
         return
-    directory = os.path.commonpath([path for path in (*lower, upper, work) if path])
+    directory = os.path.commonpath(lower)
     options = _overlay_options(lower, upper, work, directory)
     namespaces.in_thread(lambda: _mount_in(directory, target, options))
 
 
 def _overlay_options(lower: Sequence[str], upper: str, work: str, directory: str) -> str:
     def name(path: str) -> str:
-        return os.path.relpath(path, directory) if directory else path
+        return min(path, os.path.relpath(path, directory), key=len) if directory else path
 
     options = f"lowerdir={':'.join(map(name, lower))}"
     return f"{options},upperdir={name(upper)},workdir={name(work)}" if upper else options

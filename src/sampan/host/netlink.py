@@ -6,6 +6,7 @@ Calls block for as long as the kernel takes, so they run on a thread of their ow
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import struct
@@ -117,18 +118,25 @@ def _check(body: bytes, flags: int) -> None:
         raise OSError(-code, words)
 
 
-def inside(path: str, protocol: int = ROUTE) -> Netlink:
-    """A socket that speaks to the network namespace at `path`; the calling thread is back home afterwards."""
+@contextlib.contextmanager
+def entered(path: str) -> Iterator[None]:
+    """The calling thread is in the network namespace at `path` for a while; nothing may be awaited meanwhile."""
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         there = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             syscalls.setns(there, _CLONE_NEWNET)
             try:
-                return Netlink(protocol)
+                yield
             finally:
                 syscalls.setns(home, _CLONE_NEWNET)
         finally:
             os.close(there)
     finally:
         os.close(home)
+
+
+def inside(path: str, protocol: int = ROUTE) -> Netlink:
+    """A socket that speaks to the network namespace at `path`; the calling thread is back home afterwards."""
+    with entered(path):
+        return Netlink(protocol)

@@ -234,28 +234,39 @@ async def end(pids: Sequence[int]) -> None:
             await ended(pid, started)
 
 
-def descendants(pid: int) -> list[int]:
-    """A process and what it started, parents first."""
+def kill_tree(pid: int, *, itself: bool = True) -> bool:
+    """SIGKILL what a process started, at any depth, and the process; False when there was nothing to kill.
+
+    Each is stopped before its children are listed, so that none escapes by a fork in between.
+    """
     found, queue = [], [pid]
     while queue:
         current = queue.pop()
-        found.append(current)
-        try:
-            for task in os.listdir(f"/proc/{current}/task"):
-                with open(f"/proc/{current}/task/{task}/children", encoding="ascii") as file:
-                    queue += [int(child) for child in file.read().split()]
-        except (FileNotFoundError, ProcessLookupError):
-            continue
+        if current != pid or itself:
+            found.append(current)
+            _send(current, signal.SIGSTOP)
+        queue += _children(current)
+    for each in found:
+        _send(each, signal.SIGKILL)
+    return bool(found)
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as file:
+                found += [int(child) for child in file.read().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return found
     return found
 
 
-def kill_tree(pid: int) -> None:
-    """SIGKILL a process and what it started, parents first."""
-    for each in descendants(pid):
-        try:
-            os.kill(each, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
+def _send(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
 
 
 def mentions(pid: int, id: str) -> bool:

@@ -135,11 +135,11 @@ def environment(sandbox: SandboxConfig, container: ContainerConfig, image: Image
 
 
 def mounts(container: ContainerConfig, place: Place, machine: Machine) -> list[Document]:
-    """The system mounts, the sandbox's files, then the pod's volumes with parents before children.
+    """The system mounts, then the sandbox's files and the pod's volumes, parents before children.
 
     A volume on the place of a system mount replaces it, as a hostPath volume on /dev or /sys does upstream.
     """
-    found = _system(container, machine)
+    found = []
     for source, target in ((place.hostname_file, "/etc/hostname"), (place.resolv_file, "/etc/resolv.conf")):
         if source:
             access = "ro" if container.security.readonly_rootfs else "rw"
@@ -148,11 +148,12 @@ def mounts(container: ContainerConfig, place: Place, machine: Machine) -> list[D
         found.append(_mount(_SHM, "bind", place.shm, "rbind", "rprivate", "rw"))
     taken = {_clean(mount.container_path) for mount in container.mounts}
     found = [mount for mount in found if mount["destination"] not in taken]
-    for mount in sorted(container.mounts, key=lambda mount: _clean(mount.container_path).count("/")):
+    for mount in container.mounts:
         propagation = {"private": "rprivate"}.get(mount.propagation, mount.propagation)
         access = "rro" if mount.readonly and mount.recursive_readonly else "ro" if mount.readonly else "rw"
         found.append(_mount(_clean(mount.container_path), "bind", mount.host_path, "rbind", propagation, access))
-    return found
+    system = [mount for mount in _system(container, machine) if mount["destination"] not in taken]
+    return system + sorted(found, key=lambda mount: mount["destination"].count("/"))
 
 
 def _clean(path: str) -> str:

@@ -73,7 +73,9 @@ async def _end_sessions(lifecycle: Lifecycle, id: str) -> None:
         for file in ("pid", "monitor.pid"):
             pid = processes.read_pid(f"{directory}/{name}/{file}")
             if pid and processes.mentions(pid, id):
-                await processes.end(processes.descendants(pid))
+                started = processes.start_time(pid)
+                processes.kill_tree(pid)
+                await processes.ended(pid, started)
         bundle.delete(f"{directory}/{name}")
 
 
