@@ -263,7 +263,9 @@ class ContainerRuntime(Protocol):
         """IDs of containers that started or exited, as it happens; the reader then asks for `container(id)`."""
         ...
 
-    async def update_resources(self, id: str, resources: Resources) -> None: ...
+    async def update_resources(self, id: str, resources: Resources) -> None:
+        """Of a running container, or of a sandbox's whole pod. Raises RuntimeFailure ResizeError."""
+        ...
 
     async def run(self, id: str, command: Sequence[str], timeout: float) -> ExecResult:
         """Execute in the container and collect the output (at most 16 MiB). Raises TimeoutError."""

@@ -120,7 +120,10 @@ class OCIRuntime:
         return self._changes.subscribe()
 
     async def update_resources(self, id: str, resources: Resources) -> None:
-        await self._lifecycle.update(id, resources)
+        if id in self._sandboxes.records:
+            await self._sandboxes.update(id, resources)
+        else:
+            await self._lifecycle.update(id, resources)
 
     async def run(self, id: str, command: Sequence[str], timeout: float) -> ExecResult:
         return await execution.collect(self._exec(id, command, stdin=False), timeout)
