@@ -8,8 +8,8 @@ import signal
 import time
 from dataclasses import replace
 
-from sampan.host import background, processes, sandbox, state
-from sampan.host.containers import PodNetwork, RuntimeFailure, Sandbox, SandboxConfig
+from sampan.host import background, cgroups, processes, sandbox, state
+from sampan.host.containers import PodNetwork, Resources, RuntimeFailure, Sandbox, SandboxConfig
 from sampan.host.engine import Engine
 from sampan.host.lifecycle import Lifecycle
 from sampan.host.state import SandboxRecord
@@ -77,6 +77,18 @@ class Sandboxes:
         self._save(found)
         await program.release(id, pid, found.init_started)
         return found
+
+    async def update(self, id: str, resources: Resources) -> None:
+        """Change the limits of the whole pod."""
+        record, engine = self.record(id), self.engine
+        config = replace(record.sandbox.config, resources=resources)
+        path = engine.layout.cgroup(config.cgroup)
+        try:
+            await engine.call(lambda: cgroups.limit(engine.hierarchies, path, resources))
+        except OSError as error:
+            raise RuntimeFailure("ResizeError", f"cannot change the limits of sandbox {id!r}: {error}") from error
+        record = self.record(id)
+        self._save(replace(record, sandbox=replace(record.sandbox, config=config)))
 
     async def stop(self, id: str) -> None:
         async with self._locks.setdefault(id, asyncio.Lock()):
