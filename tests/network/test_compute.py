@@ -18,7 +18,7 @@ from sampan.network.proxy.ruleset import Ruleset
 from tests.network import cluster
 
 GOLDEN = Path(__file__).parent / "golden"
-TABLE = Table("golden", "10.244.0.0/16", "10.96.0.0/16", "10.244.0.0/24", "10.244.0.1")
+TABLE = Table("golden", "10.244.0.0/16", "10.96.0.0/16", "10.244.0.0/24")
 VIEW = View("here", "10.244.0.0/24", frozenset({"10.96.0.10"}), "east")
 TYPES: dict[str, Any] = {"Service": core_v1.Service, "EndpointSlice": discovery_v1.EndpointSlice}
 

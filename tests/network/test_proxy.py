@@ -54,7 +54,7 @@ async def bench(network: BridgeNetwork, namespace: Callable[[], str]) -> AsyncIt
     lab.plug(world, "out", f"{UPLINK}/24", f"{WORLD}/24")
     lab.ip_inside(world, "route", "add", "default", "via", UPLINK)
     made = cluster.Cluster()
-    table = Table("lab", "10.244.0.0/16", "10.96.0.0/16", "10.244.0.0/24", "10.244.0.1")
+    table = Table("lab", "10.244.0.0/16", "10.96.0.0/16", "10.244.0.0/24")
     proxy = Proxy(made.informers, table, View("here", "10.244.0.0/24", frozenset({"10.96.0.10"})))
     made.synced(core_v1.Service, discovery_v1.EndpointSlice)
     made.informers.get(core_v1.Service).subscribe(proxy._service_changed)
@@ -76,10 +76,10 @@ def ports(node: int = 0) -> tuple[core_v1.ServicePort, ...]:
 
 async def test_a_cluster_ip_answers_pods_and_the_host(bench: Bench) -> None:
     await bench.show(cluster.service("web", *ports()), both("web", bench.two.address))
-    for client, seen in ((bench.one, bench.one.address), (HOST, "10.244.0.1"), (bench.two, "10.244.0.1")):
+    for client, seen in ((bench.one, bench.one.address), (HOST, "10.244.0.0"), (bench.two, "10.244.0.0")):
         assert await client.ask("10.96.0.50", 80) == (bench.two.address, seen)
         assert await client.ask_datagram("10.96.0.50", 80) == (bench.two.address, seen)
-    assert await bench.world.ask("10.96.0.50", 80) == (bench.two.address, "10.244.0.1"), "answers must come back here"
+    assert await bench.world.ask("10.96.0.50", 80) == (bench.two.address, "10.244.0.0"), "answers must come back here"
 
 
 async def test_connections_spread(bench: Bench) -> None:
@@ -98,8 +98,8 @@ async def test_a_node_port_answers_on_every_address(bench: Bench) -> None:
         (bench.world, (UPLINK, "192.0.2.2")),
     ):
         for address in addresses:
-            assert await client.ask(address, 30080) == (bench.two.address, "10.244.0.1")
-            assert await client.ask_datagram(address, 30080) == (bench.two.address, "10.244.0.1")
+            assert await client.ask(address, 30080) == (bench.two.address, "10.244.0.0")
+            assert await client.ask_datagram(address, 30080) == (bench.two.address, "10.244.0.0")
 
 
 async def test_endpoints_of_other_nodes_see_an_address_of_this_one(bench: Bench) -> None:
@@ -155,15 +155,15 @@ async def test_session_affinity_holds_a_client_and_lets_it_go_with_its_endpoint(
         cluster.service("web", *ports(30080), type="NodePort", sessionAffinity="ClientIP"),
         both("web", bench.one.address, bench.two.address),
     )
-    (first,) = {(await HOST.ask("10.96.0.50", 80))[0] for _ in range(12)}
-    assert {(await HOST.ask("10.244.0.1", 30080))[0] for _ in range(6)} == {first}
+    (first,) = {(await bench.world.ask("10.96.0.50", 80))[0] for _ in range(12)}
+    assert {(await bench.world.ask(UPLINK, 30080))[0] for _ in range(6)} == {first}
     other = bench.two.address if first == bench.one.address else bench.one.address
     await bench.show(both("web", other))
-    assert (await HOST.ask("10.96.0.50", 80))[0] == other
+    assert (await bench.world.ask("10.96.0.50", 80))[0] == other
     await bench.show(both("web", bench.one.address, bench.two.address))
-    assert {(await HOST.ask("10.96.0.50", 80))[0] for _ in range(12)} == {other}
+    assert {(await bench.world.ask("10.96.0.50", 80))[0] for _ in range(12)} == {other}
     await bench.show(cluster.service("web", *ports(30080), type="NodePort"))
-    assert len({(await HOST.ask("10.96.0.50", 80))[0] for _ in range(40)}) == 2
+    assert len({(await bench.world.ask("10.96.0.50", 80))[0] for _ in range(40)}) == 2
 
 
 async def test_without_endpoints_and_without_a_service_it_refuses_at_once(bench: Bench) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from sampan.host import nft
 from sampan.network import names, sysctls
-from sampan.network.ipam import Lease
+from sampan.network.ipam import Lease, source
 from sampan.network.proxy import conntrack, flows
 
 _FOUND = "found-forward-"
@@ -24,10 +24,10 @@ Key = tuple[str, str]
 
 
 class HostPorts:
-    def __init__(self, instance: str, gateway: str, pod_cidr: str, cluster_cidr: str, dns_ip: str) -> None:
+    def __init__(self, instance: str, pod_cidr: str, cluster_cidr: str, dns_ip: str) -> None:
         self.table = names.table(instance, "pods")
         self._group = names.group(instance)
-        self._gateway = gateway
+        self._source = source(pod_cidr)
         self._pod_cidr = pod_cidr
         self._cluster_cidr = cluster_cidr
         self._dns_ip = dns_ip
@@ -142,8 +142,8 @@ ip daddr . meta l4proto . th dport map @address-ports
   }}
   chain postrouting {{
     type nat hook postrouting priority srcnat + 5; policy accept;
-    oifgroup {link} ip saddr 127.0.0.0/8 snat to {self._gateway}
-    ct status dnat ip saddr . ip daddr @{HAIRPINS} snat to {self._gateway}
+    oifgroup {link} ip saddr 127.0.0.0/8 snat to {self._source}
+    ct status dnat ip saddr . ip daddr @{HAIRPINS} snat to {self._source}
     ip saddr {pods} ip daddr != {cluster} masquerade
   }}
 }}

@@ -31,15 +31,25 @@ class Exhausted(OSError):
     """Every address of the range is taken."""
 
 
+def source(cidr: str) -> str:
+    """Where translated connections of a node with these pods come from: the range's own address, which no pod gets."""
+    return str(ipaddress.ip_network(cidr)[0])
+
+
 _DECODER = msgspec.json.Decoder(Lease)
 
 
 class Ipam:
-    """Leases of `cidr`; its first address is the gateway's. Addresses are reused as late as possible."""
+    """Leases of `cidr`. Addresses are reused as late as possible.
+
+    The node has two: as the gateway, and as the source of connections of its own that were translated. With one,
+    a client of the host that asks a service and then its pod directly would meet the leftovers of the other way.
+    """
 
     def __init__(self, directory: Path, cidr: str) -> None:
         self.network = ipaddress.ip_network(cidr)
         self.gateway = str(self.network[1])
+        self.source = source(cidr)
         self._directory = directory
         self.leases: dict[str, Lease] = {}
         self._taken: set[int] = set()

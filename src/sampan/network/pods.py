@@ -22,7 +22,7 @@ from typing import TypeVar
 
 from sampan.host import links, netlink
 from sampan.host.containers import SandboxConfig
-from sampan.network import hostports, ipam, names
+from sampan.network import hostports, ipam, names, sysctls
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ class BridgeNetwork:
         self._ipam = ipam.Ipam(run_dir / "addresses", pod_cidr)
         self._group = names.group(instance)
         self._leaving = names.group(instance, "leaving")
-        self._hostports = hostports.HostPorts(instance, self._ipam.gateway, pod_cidr, cluster_cidr, dns_ip)
+        self._hostports = hostports.HostPorts(instance, pod_cidr, cluster_cidr, dns_ip)
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="pod-network")
         self._reaper = ThreadPoolExecutor(1, thread_name_prefix="pod-network-reaper")
         self._mtu = 1500
@@ -116,10 +116,11 @@ class BridgeNetwork:
                 links.create_bridge(net, self.bridge, names.mac(self.gateway), self._mtu)
             bridge = links.link(net, self.bridge)
             assert bridge is not None
-            links.add_address(net, bridge.index, self.gateway, 32)
+            for address in (self.gateway, self._ipam.source):
+                links.add_address(net, bridge.index, address, 32)
             links.add_address(net, bridge.index, self._dns_ip, 32, "host")
             # Processes of the host reach services by this route: translation comes after routing there.
-            links.add_route(net, self._service_cidr, index=bridge.index, source=self.gateway)
+            links.add_route(net, self._service_cidr, index=bridge.index, source=self._ipam.source)
             links.add_route(net, str(self._ipam.network), metric=BACKSTOP, kind="unreachable")
             for cidr in (self._service_cidr, self._cluster_cidr):
                 links.add_route(net, cidr, metric=2 * BACKSTOP, kind="blackhole")
@@ -135,10 +136,18 @@ class BridgeNetwork:
 
     def _connect(self, sandbox_id: str, netns: str, address: str) -> None:
         name, mac = names.veth(self._instance, sandbox_id), names.mac(address)
-        with netlink.Netlink() as here, netlink.inside(netns) as there:
+        with netlink.entered(netns):
+            # Timestamps of one clock, not one per pair of addresses: an endpoint hears a pod by a service's address
+            # and by its own, and refuses for a minute what seems to come from the past (tcp_timestamps in ip-sysctl).
+            if sysctls.read("tcp_timestamps") == "1":
+                sysctls.write("tcp_timestamps", "2")
+            there = netlink.Netlink()
+        with netlink.Netlink() as here, there:
             near, far = links.link(here, name), links.link(there, POD_LINK)
             if near is None or far is None or near.group != self._group:
+                # Half of a pair, or one whose deletion is under way; a link goes with its other end.
                 links.delete_link(here, name)
+                links.delete_link(there, POD_LINK)
                 near, far = self._pair(here, there, name, netns, mac)
             links.route_localnet(here, near.index)
             links.add_neighbour(here, near.index, address, mac)
@@ -176,7 +185,7 @@ class BridgeNetwork:
         """Cut the pod off; its link is deleted later, together with others: the kernel takes 10 to 50 ms for that."""
         with netlink.Netlink() as here:
             link = links.link(here, names.veth(self._instance, sandbox_id))
-            if link is None:
+            if link is None or link.group == self._leaving:
                 return
             if address:
                 links.delete_route(here, f"{address}/32")

@@ -96,5 +96,4 @@ def service_table(config: ClusterConfig) -> Table:
         config.pod_cidr,
         config.service_cidr,
         config.node_pod_cidr,
-        config.advertise_ip,
     )

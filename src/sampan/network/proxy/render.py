@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from sampan.network.ipam import source
 from sampan.network.proxy.compute import MASQUERADE
 from sampan.network.proxy.ruleset import Ruleset, changed
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The table's name and the ranges that its fixed part speaks of; its pods know the node as `gateway`."""
+    """The table's name and the ranges that its fixed part speaks of. `pod_cidr` is the node's share."""
 
     name: str
     cluster_cidr: str
     service_cidr: str
     pod_cidr: str
-    gateway: str
 
     def whole(self, ruleset: Ruleset) -> str:
         """A script that replaces the table, in one transaction."""
@@ -88,8 +88,8 @@ table ip {self.name} {{
   }}
   chain postrouting {{
     type nat hook postrouting priority srcnat; policy accept;
-    ct status dnat ip daddr {self.pod_cidr} ip saddr . ip daddr @hairpins snat to {self.gateway}
-    ct status dnat ip daddr {self.pod_cidr} meta mark & {MASQUERADE:#x} != 0 snat to {self.gateway}
+    ct status dnat ip daddr {self.pod_cidr} ip saddr . ip daddr @hairpins snat to {source(self.pod_cidr)}
+    ct status dnat ip daddr {self.pod_cidr} meta mark & {MASQUERADE:#x} != 0 snat to {source(self.pod_cidr)}
     ct status dnat meta mark & {MASQUERADE:#x} != 0 masquerade
   }}
   chain refuse {{
