@@ -42,7 +42,7 @@ def deployment(name: str, replicas: int = 1, image: str = IMAGE, **container: An
         "spec": {
             "replicas": replicas,
             "selector": {"matchLabels": labels},
-            "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "template": {
                 "metadata": {"labels": labels},
                 "spec": {"terminationGracePeriodSeconds": 1, "containers": [web]},

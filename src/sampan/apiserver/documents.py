@@ -134,12 +134,12 @@ class Documents:
     def _openapi(self, request: Request, path: str) -> Response | None:
         if path == "/openapi/v2":
             accept = request.headers.get("accept", "")
-            body = openapi.v2(self._kinds)
+            whole = openapi.v2(self._kinds)
             if any(name in accept for name in V2_PROTOBUF):
                 from sampan.api.openapi import protobuf  # asked for by kubectl only, and seldom
 
-                return self._hashed(request, protobuf.encode(msgspec.json.decode(body)), protobuf.MEDIA_TYPE)
-            return self._hashed(request, body)
+                return self._hashed(request, protobuf.encode(msgspec.json.decode(whole)), protobuf.MEDIA_TYPE)
+            return self._hashed(request, whole)
         if path == "/openapi/v3":
             return negotiation.answer(request, self._once(path, lambda: openapi.v3_index(self._kinds)))
         parts = path.removeprefix("/openapi/v3/").split("/")
