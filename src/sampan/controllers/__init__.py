@@ -26,6 +26,7 @@ from sampan.controllers import (
     serviceaccount,
     statefulset,
     tainteviction,
+    ttlafterfinished,
 )
 from sampan.controllers.settings import Settings
 from sampan.runtime.controller import Declaration
@@ -56,4 +57,5 @@ ALL: tuple[Declare, ...] = (
     disruption.declare,
     job.declare,
     cronjob.declare,
+    ttlafterfinished.declare,
 )
