@@ -22,7 +22,7 @@ from sampan.api.types import core_v1, meta_v1
 from sampan.client.client import FAILURES, Client
 from sampan.client.informer import Informer
 from sampan.host.containers import Container, ContainerRuntime, ImageService, RuntimeFailure
-from sampan.node import admission, build, container_status, deeds, machine
+from sampan.node import admission, build, container_status, deeds, machine, resizing
 from sampan.node.contracts import Parts, Places, ProbeReport
 from sampan.node.deeds import Node
 from sampan.node.images import Images
@@ -116,6 +116,7 @@ class Agent:
         """End a pod because the node cannot bear it."""
         worker = self._workers.get(pod.metadata.uid or "")
         if worker is not None:
+            deeds.tell(self._node, worker.pod, "Warning", reason, message)
             worker.end(Ending(reason, message, machine.grace_period(pod)))
 
     @property
@@ -188,7 +189,10 @@ class Agent:
             if worker is None:
                 self._add(new)
             else:
+                asks = resizing.changed(worker.pod.spec, new.spec)
                 worker.update(new)
+                if asks:
+                    self._judge_resize(worker)
         elif old is not None:
             worker = self._workers.get(old.metadata.uid or "")
             if worker is not None:
@@ -227,14 +231,26 @@ class Agent:
             return
         self._refuse(worker, refusal)
 
-    def _refusal(self, worker: Worker) -> Ending | None:
-        others = [
-            each.pod
+    def _others(self, worker: Worker) -> list[core_v1.Pod]:
+        """The pods beside this one that use the node, with what they were granted."""
+        return [
+            each.granted
             for each in self._workers.values()
             if each is not worker and not each.over and each.pod.status.phase not in ("Succeeded", "Failed")
         ]
+
+    def _refusal(self, worker: Worker) -> Ending | None:
         labels = self.registration.node.metadata.labels or {}
-        return admission.refuse(worker.pod, others, labels, self.config)
+        return admission.refuse(worker.pod, self._others(worker), labels, self.config)
+
+    def _judge_resize(self, worker: Worker) -> None:
+        worker.judge(admission.refuse_resize(worker.pod, self._others(worker), self.config))
+
+    def _judge_deferred(self) -> None:
+        """Somebody has left: who waited for that may have its turn."""
+        for worker in self._workers.values():
+            if worker.resize is not None:
+                self._judge_resize(worker)
 
     async def _reconsider(self, worker: Worker) -> None:
         try:
@@ -261,6 +277,7 @@ class Agent:
     async def _live(self, worker: Worker) -> None:
         await worker.run()
         self._workers.pop(worker.uid, None)
+        self._judge_deferred()
 
     # --- order in the house ---
 
