@@ -283,4 +283,5 @@ def mentions(pid: int, id: str) -> bool:
 
 def mentioning(id: str) -> list[int]:
     """All processes of a container, its monitor and OCI runtime among them; for when no file names them."""
-    return [pid for name in os.listdir("/proc") if name.isdigit() and mentions(pid := int(name), id)]
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [pid for pid in pids if mentions(pid, id) and start_time(pid)]  # without those that are dead already

@@ -32,11 +32,13 @@ def read_inside(root: str, path: str) -> str:
         return ""
     finally:
         os.close(directory)
-    with open(descriptor, encoding="utf-8", errors="replace") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
             return ""
-        return file.read(_LARGEST)
+        return os.read(descriptor, _LARGEST).decode(errors="replace")
+    finally:
+        os.close(descriptor)
 
 
 def resolve(root: str, image_user: str, security: SecurityConfig) -> Identity:
