@@ -171,7 +171,7 @@ def _parse(parser: argparse.ArgumentParser, argv: Sequence[str], *, rest: bool) 
     options = argparse.ArgumentParser.parse_intermixed_args(parser, words)
     for name, value in given.items():
         setattr(options, name, value)
-    options.given = _given(parser, words)
+    options.given = _given(parser, words) | given.keys()
     options.rest = tail
     if tail is not None and not rest:
         options.args = [*options.args, *tail]

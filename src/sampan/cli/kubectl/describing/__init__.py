@@ -54,6 +54,8 @@ _NAMES: dict[tuple[str, str], str] = {
     ("batch", "Job"): "workloads.job",
     ("batch", "CronJob"): "workloads.cronjob",
     ("networking.k8s.io", "Ingress"): "network.ingress",
+    ("discovery.k8s.io", "EndpointSlice"): "network.endpointslice",
+    ("scheduling.k8s.io", "PriorityClass"): "cluster.priorityclass",
     ("storage.k8s.io", "StorageClass"): "storage.storageclass",
     ("rbac.authorization.k8s.io", "Role"): "configuration.role",
     ("rbac.authorization.k8s.io", "ClusterRole"): "configuration.role",

@@ -203,3 +203,15 @@ def limitrange(write: Writer, document: Document, found: Document) -> None:
     write(0, "Type\tResource\tMin\tMax\tDefault Request\tDefault Limit\tMax Limit/Request Ratio")
     write(0, "----\t--------\t---\t---\t---------------\t-------------\t-----------------------")
     _limits(write, document, 0)
+
+
+def priorityclass(write: Writer, document: Document, found: Document) -> None:
+    meta = document["metadata"]
+    write(0, f"Name:\t{meta['name']}")
+    write(0, f"Value:\t{document.get('value', 0)}")
+    write(0, f"GlobalDefault:\t{str(bool(document.get('globalDefault'))).lower()}")
+    write(0, f"PreemptionPolicy:\t{document.get('preemptionPolicy', '')}")
+    write(0, f"Description:\t{document.get('description', '')}")
+    annotations_ = ",".join(f"{key}={value}" for key, value in sorted((meta.get("annotations") or {}).items()))
+    write(0, f"Annotations:\t{annotations_ or common.NONE}")
+    common.events(write, found["events"])

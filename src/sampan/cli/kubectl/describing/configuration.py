@@ -65,21 +65,49 @@ def role(write: Writer, document: Document, found: Document) -> None:
     write(0, "PolicyRule:")
     write(1, "Resources\tNon-Resource URLs\tResource Names\tVerbs")
     write(1, "---------\t-----------------\t--------------\t-----")
-    for resource, urls, names, verbs in sorted(_rules(document.get("rules") or [])):
-        write(1, f"{resource}\t[{urls}]\t[{names}]\t[{verbs}]")
+    for rule in _compact(document.get("rules") or []):
+        cells = [f"[{_words(rule, field)}]" for field in ("nonResourceURLs", "resourceNames", "verbs")]
+        write(1, "\t".join([_shown(rule), *cells]))
 
 
-def _rules(rules: list[Document]) -> list[tuple[str, str, str, str]]:
-    found = []
+def _words(rule: Document, field: str) -> str:
+    return " ".join(rule.get(field) or ())
+
+
+def _shown(rule: Document) -> str:
+    """`deployments.apps/scale`"""
+    resource, slash, part = (rule.get("resources") or [""])[0].partition("/")
+    group = (rule.get("apiGroups") or [""])[0]
+    return f"{resource}.{group}{slash}{part}" if group and resource else f"{resource}{slash}{part}"
+
+
+def _compact(rules: list[Document]) -> list[Document]:
+    """One rule a resource, the verbs of all rules about it together, in the order in which kubectl shows them."""
+    verbs: dict[tuple[str, str, str, str], list[str]] = {}
     for rule in rules:
-        urls, names, verbs = (" ".join(rule.get(f) or ()) for f in ("nonResourceURLs", "resourceNames", "verbs"))
-        resources = [
-            f"{resource}.{group}" if group else resource
+        names = rule.get("resourceNames") or [""]
+        keys = [
+            (group, resource, name, "")
             for group in rule.get("apiGroups") or ()
             for resource in rule.get("resources") or ()
+            for name in names
         ]
-        found += [(resource, urls, names, verbs) for resource in resources or [""]]
-    return found
+        keys += [("", "", "", url) for url in rule.get("nonResourceURLs") or ()]
+        for key in keys:
+            known = verbs.setdefault(key, [])
+            known += [verb for verb in rule["verbs"] if verb not in known]
+    found = [
+        {
+            "verbs": each,
+            "apiGroups": [group] if resource else [],
+            "resources": [resource] if resource else [],
+            "resourceNames": [name] if name else [],
+            "nonResourceURLs": [url] if url else [],
+        }
+        for (group, resource, name, url), each in verbs.items()
+    ]
+    fields = ("verbs", "apiGroups", "resources", "resourceNames", "nonResourceURLs")
+    return sorted(found, key=lambda rule: "".join(f"{field}:[{_words(rule, field)}]," for field in fields))
 
 
 def binding(write: Writer, document: Document, found: Document) -> None:

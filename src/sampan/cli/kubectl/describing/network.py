@@ -119,3 +119,30 @@ def endpoints(write: Writer, document: Document, found: Document) -> None:
                 write(2, f"{port.get('name') or '<unset>'}\t{port['port']}\t{port.get('protocol', 'TCP')}")
     write(0)
     common.events(write, found["events"])
+
+
+def endpointslice(write: Writer, document: Document, found: Document) -> None:
+    common.metadata(write, document)
+    write(0, f"AddressType:\t{document['addressType']}")
+    ports = document.get("ports") or ()
+    if not ports:
+        write(0, "Ports: <unset>")
+    else:
+        write(0, "Ports:")
+        write(1, "Name\tPort\tProtocol")
+        write(1, "----\t----\t--------")
+        for port in ports:
+            write(1, f"{port.get('name') or '<unset>'}\t{port.get('port', '<unset>')}\t{port.get('protocol', 'TCP')}")
+    endpoints_ = document.get("endpoints") or ()
+    write(0, "Endpoints:" if endpoints_ else "Endpoints: <none>")
+    for each in endpoints_:
+        target = each.get("targetRef")
+        write(1, f"- Addresses:\t{','.join(each['addresses'])}")
+        write(2, "Conditions:")
+        write(3, f"Ready:\t{str((each.get('conditions') or {}).get('ready', '<unset>')).lower()}")
+        write(2, f"Hostname:\t{each.get('hostname', '<unset>')}")
+        if target:
+            write(2, f"TargetRef:\t{target['kind']}/{target['name']}")
+        write(2, f"NodeName:\t{each.get('nodeName', '<unset>')}")
+        write(2, f"Zone:\t{each.get('zone', '<unset>')}")
+    common.events(write, found["events"])

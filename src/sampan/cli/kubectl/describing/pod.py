@@ -42,9 +42,9 @@ def describe(write: Writer, pod: Document, found: Document) -> None:
         write(0, f"NominatedNodeName:\t{status['nominatedNodeName']}")
     if spec.get("initContainers"):
         pod_template.containers(
-            write, "Init Containers", spec["initContainers"], status.get("initContainerStatuses") or [], ""
+            write, "Init Containers", spec["initContainers"], status.get("initContainerStatuses") or [], "", pod
         )
-    pod_template.containers(write, "Containers", spec["containers"], status.get("containerStatuses") or [], "")
+    pod_template.containers(write, "Containers", spec["containers"], status.get("containerStatuses") or [], "", pod)
     if spec.get("ephemeralContainers"):
         pod_template.containers(
             write,
@@ -52,6 +52,7 @@ def describe(write: Writer, pod: Document, found: Document) -> None:
             spec["ephemeralContainers"],
             status.get("ephemeralContainerStatuses") or [],
             "",
+            pod,
         )
     _conditions(write, pod)
     volumes.describe(write, spec.get("volumes") or [], 0)

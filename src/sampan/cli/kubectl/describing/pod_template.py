@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -87,46 +88,50 @@ def _toleration(each: Document) -> str:
 # --- containers ---
 
 
-def containers(write: Writer, title: str, listed: Sequence[Document], statuses: Sequence[Document], space: str) -> None:
-    """`space` is "" for pods and two blanks for templates."""
+def containers(
+    write: Writer,
+    title: str,
+    listed: Sequence[Document],
+    statuses: Sequence[Document],
+    space: str,
+    pod: Document | None = None,
+) -> None:
+    """`space` is "" for pods and two blanks for templates; a `pod` gives values to what refers to its fields."""
     by_name = {status["name"]: status for status in statuses}
     if not listed:
         write(0, f"{space}{title}: {common.NONE}")
         return
     write(0, f"{space}{title}:")
     for container in listed:
-        _container(write, container, by_name.get(container["name"]), space)
+        _container(write, container, by_name.get(container["name"]), space, pod)
 
 
-def _container(write: Writer, container: Document, status: Document | None, space: str) -> None:
-    def line(level: int, text: str) -> None:
-        write(0, space + "  " * level + text)
-
-    line(1, f"{container['name']}:")
+def _container(write: Writer, container: Document, status: Document | None, space: str, pod: Document | None) -> None:
+    write(1, f"{' ' if space else ''}{container['name']}:")
     if status is not None:
-        line(2, f"Container ID:\t{status.get('containerID', '')}")
-    line(2, f"Image:\t{container.get('image', '')}")
+        write(2, f"Container ID:\t{status.get('containerID', '')}")
+    write(2, f"Image:\t{container.get('image', '')}")
     if status is not None:
-        line(2, f"Image ID:\t{status.get('imageID', '')}")
-    _ports(line, container.get("ports") or [])
-    _lists(line, container)
+        write(2, f"Image ID:\t{status.get('imageID', '')}")
+    _ports(write, container.get("ports") or [])
+    _lists(write, container)
     if status is not None:
-        _state(line, "State", status.get("state") or {})
+        _state(write, "State", status.get("state") or {})
         if status.get("lastState", {}).get("terminated"):
-            _state(line, "Last State", status["lastState"])
-        line(2, f"Ready:\t{status.get('ready', False)}")
-        line(2, f"Restart Count:\t{status.get('restartCount', 0)}")
+            _state(write, "Last State", status["lastState"])
+        write(2, f"Ready:\t{status.get('ready', False)}")
+        write(2, f"Restart Count:\t{status.get('restartCount', 0)}")
     for part in ("limits", "requests"):
         amounts = (container.get("resources") or {}).get(part) or {}
         if amounts:
-            line(2, f"{part.capitalize()}:")
+            write(2, f"{part.capitalize()}:")
             for name, amount in sorted(amounts.items()):
-                line(3, f"{name}:\t{amount}")
+                write(3, f"{name}:\t{amount}")
     for kind in ("liveness", "readiness", "startup"):
         if container.get(f"{kind}Probe"):
-            line(2, f"{kind.capitalize()}:\t{_probe(container[f'{kind}Probe'])}")
-    _environment(line, container)
-    _mounts(line, container)
+            write(2, f"{kind.capitalize()}:\t{_probe(container[f'{kind}Probe'])}")
+    _environment(write, container, pod)
+    _mounts(write, container)
 
 
 def _ports(line: Any, ports: Sequence[Document]) -> None:
@@ -193,7 +198,7 @@ def _probe(probe: Document) -> str:
     return f"unknown {times}"
 
 
-def _environment(line: Any, container: Document) -> None:
+def _environment(line: Any, container: Document, pod: Document | None) -> None:
     sources = container.get("envFrom") or ()
     if sources:
         line(2, "Environment Variables from:")
@@ -215,17 +220,18 @@ def _environment(line: Any, container: Document) -> None:
         return
     line(2, "Environment:")
     for variable in variables:
-        line(3, _variable(variable))
+        line(3, _variable(variable, pod))
 
 
-def _variable(variable: Document) -> str:
+def _variable(variable: Document, pod: Document | None) -> str:
     source, name = variable.get("valueFrom"), variable["name"]
     if not source:
         first, *others = str(variable.get("value") or "").split("\n")
         return "\n".join([f"{name}:\t{first}", *(f"\t{other}" for other in others)])
     if "fieldRef" in source:
         reference = source["fieldRef"]
-        return f"{name}:\t ({reference.get('apiVersion', 'v1')}:{reference['fieldPath']})"
+        value = _field(pod, reference["fieldPath"]) if pod is not None else ""
+        return f"{name}:\t{value} ({reference.get('apiVersion', 'v1')}:{reference['fieldPath']})"
     if "resourceFieldRef" in source:
         reference = source["resourceFieldRef"]
         container = f"{reference['containerName']}:" if reference.get("containerName") else ""
@@ -239,6 +245,20 @@ def _variable(variable: Document) -> str:
                 f"\tOptional: {optional}"
             )
     return f"{name}:\t"
+
+
+_SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['(.+)'\]\Z")
+
+
+def _field(pod: Document, path: str) -> str:
+    """The pod's own value of a field that a variable refers to."""
+    subscript = _SUBSCRIPT.match(path)
+    if subscript is not None:
+        return str((pod["metadata"].get(subscript[1]) or {}).get(subscript[2], ""))
+    value: Any = pod
+    for step in path.split("."):
+        value = value.get(step) if isinstance(value, dict) else None
+    return value if isinstance(value, str) else ""
 
 
 def _mounts(line: Any, container: Document) -> None:

@@ -96,10 +96,10 @@ def _index(value: Any, *keys: Any) -> Any:
 
 def _exists(value: Any, *keys: Any) -> bool:
     for key in keys:
-        if (isinstance(value, dict) and key in value) or (isinstance(value, list) and isinstance(key, int) and 0 <= key < len(value)):
-            value = value[key]
-        else:
+        known = isinstance(value, dict) and key in value
+        if not known and not (isinstance(value, list) and isinstance(key, int) and 0 <= key < len(value)):
             return False
+        value = value[key]
     return True
 
 

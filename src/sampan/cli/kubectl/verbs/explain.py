@@ -96,9 +96,9 @@ class Schemas:
             return f"[]{self.type_name(resolved.get('items') or {})}"
         if isinstance(resolved.get("additionalProperties"), dict):
             return f"map[string]{self.type_name(resolved['additionalProperties'])}"
-        if name and (resolved.get("properties") or resolved.get("type") in (None, "object", "string")):
-            return name
-        return str(resolved.get("type") or "Object") if resolved.get("type") != "object" else "Object"
+        if resolved.get("type") in (None, "object"):
+            return name or "Object"
+        return str(resolved["type"])
 
     def _reference(self, schema: Document) -> str:
         while True:
@@ -135,8 +135,7 @@ def explain(schemas: Schemas, resource: Resource, path: list[str], *, recursive:
     lines += [f"KIND:       {resource.kind}", f"VERSION:    {resource.version}", ""]
     described = schema if field is None else field
     if field is not None:
-        lines.append(f"FIELD: {name} <{schemas.type_name(field)}>")
-        lines.append("")
+        lines += [f"FIELD: {name} <{schemas.type_name(field)}>", "", ""]
     resolved = schemas.resolve(described)
     lines.append("DESCRIPTION:")
     lines += _described(resolved, schemas, described)
@@ -149,11 +148,13 @@ def explain(schemas: Schemas, resource: Resource, path: list[str], *, recursive:
 
 
 def _described(resolved: Document, schemas: Schemas, schema: Document) -> Iterator[str]:
-    text = resolved.get("description") or "<empty>"
-    yield from _wrapped(text, 4)
-    inner = schemas.inside(schema).get("description")
-    if inner and inner != text and resolved.get("type") == "array":
-        yield from _wrapped(inner, 4)
+    """The field's own words, then those of its type."""
+    texts = [schema.get("description"), resolved.get("description"), schemas.inside(schema).get("description")]
+    texts += [schemas.resolve({key: value for key, value in schema.items() if key != "description"}).get("description")]
+    for text in dict.fromkeys(filter(None, texts)):
+        yield from _wrapped(text, 4)
+    if not any(texts):
+        yield from _wrapped("<empty>", 4)
 
 
 def _wrapped(text: str, indent: int) -> list[str]:
