@@ -11,7 +11,7 @@ from sampan.api import quantity, selectors
 from sampan.api.types import core_v1
 from sampan.node import build, resources
 from sampan.node.node_config import NodeConfig
-from sampan.node.observation import Ending
+from sampan.node.observation import Ending, ResizeRefusal
 
 SAFE_SYSCTLS = frozenset(
     (
@@ -57,6 +57,18 @@ def refuse(
 Refusal = tuple[str, str] | None
 
 
+def refuse_resize(pod: core_v1.Pod, others: Iterable[core_v1.Pod], config: NodeConfig) -> ResizeRefusal | None:
+    """Why a running pod cannot have the resources that it asks for, None when it can."""
+    asked = resources.pod_requests(pod)
+    for name, whole in _capacity(config).items():
+        wanted = _amount(asked, name)
+        if wanted > whole:
+            figures = f"{name}, requested: {wanted}, capacity: {whole}"
+            return ResizeRefusal("Infeasible", f"Node didn't have enough capacity: {figures}")
+    refusal = _room(pod, tuple(others), config)
+    return ResizeRefusal("Deferred", refusal[1]) if refusal is not None else None
+
+
 def _system(pod: core_v1.Pod) -> Refusal:
     if pod.spec.os is not None and pod.spec.os.name != "linux":
         return "PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS"
@@ -89,23 +101,27 @@ def _covers(pattern: str, name: str) -> bool:
 
 
 def _room(pod: core_v1.Pod, others: tuple[core_v1.Pod, ...], config: NodeConfig) -> Refusal:
-    allocatable = config.allocatable
-    if len(others) + 1 > allocatable.pods:
-        return _out_of("pods", 1, len(others), allocatable.pods)
-    capacity = {
-        "cpu": allocatable.cpu_milli,
-        "memory": allocatable.memory,
-        "ephemeral-storage": allocatable.ephemeral_storage,
-        **allocatable.hugepages,
-    }
+    pods = config.allocatable.pods
+    if len(others) + 1 > pods:
+        return _out_of("pods", 1, len(others), pods)
     asked = resources.pod_requests(pod)
     taken = [resources.pod_requests(other) for other in others]
-    for name, whole in capacity.items():
+    for name, whole in _capacity(config).items():
         wanted = _amount(asked, name)
         used = sum(_amount(each, name) for each in taken)
         if wanted and used + wanted > whole:
             return _out_of(name, wanted, used, whole)
     return None
+
+
+def _capacity(config: NodeConfig) -> dict[str, int]:
+    allocatable = config.allocatable
+    return {
+        "cpu": allocatable.cpu_milli,
+        "memory": allocatable.memory,
+        "ephemeral-storage": allocatable.ephemeral_storage,
+        **allocatable.hugepages,
+    }
 
 
 def _amount(requests: Mapping[str, str], name: str) -> int:

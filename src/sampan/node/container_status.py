@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sampan.api.types import core_v1
 from sampan.host.containers import Container
-from sampan.node import observation
+from sampan.node import observation, resizing
 from sampan.node.observation import Ending, PodObservation, Story
 from sampan.runtime.clock import rfc3339
 
@@ -29,11 +30,11 @@ def all_statuses(
     found: dict[str, list[core_v1.ContainerStatus]] = {"init": [], "main": [], "ephemeral": []}
     over = phase in ("Succeeded", "Failed")
     for story in told:
-        reason = "PodInitializing" if story.role in ("init", "sidecar") and waiting == "PodInitializing" else waiting
-        state, last = _states(pod, story, seen, end, over, reason, now)
+        state, last = _states(pod, story, seen, end, over, waiting, now)
         if over and initialized and story.role == "main" and state.terminated is None:
             state = _lost()
-        found["init" if story.role == "sidecar" else story.role].append(_status(story, seen, state, last))
+        made = _status(pod, story, seen, state, last)
+        found["init" if story.role == "sidecar" else story.role].append(made)
     return {
         "initContainerStatuses": tuple(found["init"]),
         "containerStatuses": tuple(found["main"]),
@@ -42,10 +43,11 @@ def all_statuses(
 
 
 def _status(
-    story: Story, seen: PodObservation, state: core_v1.ContainerState, last: core_v1.ContainerState
+    pod: core_v1.Pod, story: Story, seen: PodObservation, state: core_v1.ContainerState, last: core_v1.ContainerState
 ) -> core_v1.ContainerStatus:
     container, spec = story.current, story.spec
     running = state.running is not None
+    given = _given(pod, story, seen) if running else None
     return core_v1.ContainerStatus(
         name=spec.name,
         image=spec.image or "",
@@ -56,8 +58,8 @@ def _status(
         started=observation.is_started(story, seen) if story.role != "ephemeral" else None,
         state=state,
         lastState=last,
-        resources=spec.resources if running and (spec.resources.requests or spec.resources.limits) else None,
-        allocatedResources=spec.resources.requests if running else {},
+        resources=given if given is not None and (given.requests or given.limits) else None,
+        allocatedResources=_allocated(pod, story, seen) if running else {},
         user=_user(container) if running and container is not None else None,
         volumeMounts=tuple(
             core_v1.VolumeMountStatus(
@@ -69,6 +71,26 @@ def _status(
             for mount in spec.volumeMounts
         ),
     )
+
+
+def _known(pod: core_v1.Pod, story: Story) -> core_v1.ContainerStatus | None:
+    listed = pod.status.initContainerStatuses if story.role == "sidecar" else pod.status.containerStatuses
+    return next((each for each in listed if each.name == story.name), None)
+
+
+def _given(pod: core_v1.Pod, story: Story, seen: PodObservation) -> core_v1.ResourceRequirements:
+    """What the container really has: until a change is carried out, what it had."""
+    known = _known(pod, story)
+    if known is None or known.resources is None:
+        return story.spec.resources
+    waits = seen.resize is not None or resizing.differs(story, seen)
+    return known.resources if waits else story.spec.resources
+
+
+def _allocated(pod: core_v1.Pod, story: Story, seen: PodObservation) -> Mapping[str, str]:
+    """What the node has granted."""
+    known = _known(pod, story)
+    return known.allocatedResources if known is not None and seen.resize is not None else story.spec.resources.requests
 
 
 def _user(container: Container) -> core_v1.ContainerUser:

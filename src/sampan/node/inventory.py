@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
-from sampan.host.containers import Container, ContainerRuntime, Sandbox
+from sampan.host.containers import Container, ContainerRuntime, Resources, Sandbox
 from sampan.node.build import POD_UID
 
 
@@ -90,6 +90,12 @@ class Inventory:
         """The sandbox was stopped."""
         if id in self._sandboxes:
             self.put_sandbox(replace(self._sandboxes[id], ready=False))
+
+    def resized(self, id: str, resources: Resources) -> None:
+        """The sandbox's pod has other limits now."""
+        sandbox = self._sandboxes.get(id)
+        if sandbox is not None:
+            self.put_sandbox(replace(sandbox, config=replace(sandbox.config, resources=resources)))
 
     def put_container(self, container: Container) -> None:
         self._containers[container.id] = container

@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Iterator
 
 from sampan.api.types import core_v1
-from sampan.node import observation
+from sampan.node import observation, resizing
 from sampan.node.contracts import AnyContainer, ProbeKind
 from sampan.node.observation import Ending, PodObservation, Story
 from sampan.node.plan import (
@@ -25,7 +25,6 @@ from sampan.node.plan import (
     Release,
     RemoveContainer,
     RemoveSandbox,
-    Resize,
     StartContainer,
     StopContainer,
     StopSandbox,
@@ -130,7 +129,11 @@ def _stop(story: Story, grace: float, why: str) -> StopContainer:
 
 
 def _stop_misfits(pod: core_v1.Pod, told: tuple[Story, ...], seen: PodObservation, plan: Plan) -> None:
-    """Running containers that may not run on: probes failed, the specification is another, the sandbox is gone."""
+    """Running containers that may not run on: probes failed, the specification is another, the sandbox is gone.
+
+    Those that may, but with other limits, get them.
+    """
+    waiting = []
     for story in told:
         container = story.current
         if container is None or container.state != "running":
@@ -142,8 +145,9 @@ def _stop_misfits(pod: core_v1.Pod, told: tuple[Story, ...], seen: PodObservatio
         if found is not None:
             why, grace = found
             plan.do(_stop(story, grace, why))
-        elif story.name in seen.resources and seen.resources[story.name] != container.config.resources:
-            plan.do(Resize(container.id, story.name, seen.resources[story.name]))
+        elif resizing.differs(story, seen):
+            waiting.append(story)
+    resizing.arrange(waiting, seen, plan)
 
 
 def _misfit(pod: core_v1.Pod, story: Story, seen: PodObservation) -> tuple[str, float] | None:
@@ -157,7 +161,7 @@ def _misfit(pod: core_v1.Pod, story: Story, seen: PodObservation) -> tuple[str, 
     again = ", will be restarted" if observation.policy_restarts(pod, story, 137) else ""
     if story.role != "init" and story.current.config.annotations.get(observation.HASH) != fingerprint(story.spec):
         return f"Container {name} definition changed, will be restarted", grace
-    if needs_restart(story, seen):
+    if resizing.needs_restart(story, seen):
         return f"Container {name} resize requires restart, will be restarted", grace
     checks: tuple[tuple[ProbeKind, core_v1.Probe | None], ...] = (
         ("startup", story.spec.startupProbe),
@@ -170,20 +174,6 @@ def _misfit(pod: core_v1.Pod, story: Story, seen: PodObservation) -> tuple[str, 
     return None
 
 
-def needs_restart(story: Story, seen: PodObservation) -> bool:
-    """Whether other limits are wanted of which the container says that they need a restart."""
-    wanted, container = seen.resources.get(story.name), story.current
-    if wanted is None or container is None or wanted == container.config.resources:
-        return False
-    have = container.config.resources
-    changed = set()
-    if (wanted.cpu_quota, wanted.cpu_shares) != (have.cpu_quota, have.cpu_shares):
-        changed.add("cpu")
-    if wanted.memory_limit != have.memory_limit:
-        changed.add("memory")
-    return any(p.restartPolicy == "RestartContainer" and p.resourceName in changed for p in story.spec.resizePolicy)
-
-
 def _prepare(pod: core_v1.Pod, told: tuple[Story, ...], seen: PodObservation, plan: Plan, now: float) -> None:
     if not seen.volumes_ready and plan.may(seen.volumes_wait, now):
         plan.do(MountVolumes())
@@ -191,11 +181,12 @@ def _prepare(pod: core_v1.Pod, told: tuple[Story, ...], seen: PodObservation, pl
     if sandbox is None and not any(s.running for s in told) and plan.may(seen.sandbox_wait, now):
         last = seen.sandboxes[-1].config.attempt if seen.sandboxes else -1
         plan.do(MakeSandbox(last + 1))
+    fits = not resizing.pod_differs(seen)
     for story in _next(pod, told, seen, plan, now):
         if story.name not in seen.images:
             if plan.may(seen.waits.get(story.name), now):
                 plan.do(EnsureImage(story.name))
-        elif sandbox is not None and seen.volumes_ready and plan.may(seen.waits.get(story.name), now):
+        elif sandbox is not None and fits and seen.volumes_ready and plan.may(seen.waits.get(story.name), now):
             plan.do(_start(story, seen, sandbox.id))
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from sampan.api.types import core_v1
 from sampan.host.containers import Container, Image
-from sampan.node import build, messages
+from sampan.node import build, messages, resizing
 from sampan.node.contracts import HostVolume, Places, ProbeKind
-from sampan.node.observation import Ending, Story, Wait
+from sampan.node.observation import Ending, ResizeRefusal, Story, Wait
 from sampan.runtime.backoff import Exponential, Failures
 
 RETRY = Exponential(first=0.5, longest=10.0)
@@ -36,12 +36,19 @@ class Memory:
     attempts: dict[str, int] = field(default_factory=dict)
     announced: set[str] = field(default_factory=set)
     """Keys of actions that were spoken of and hooks that were run: once is enough."""
+    resize: ResizeRefusal | None = None
+    resize_error: str = ""
     verdict: Ending | None = None
     stop_by: float = 0.0
     released: bool = False
     held: dict[str, float] = field(default_factory=dict)
     """Keys of actions that failed as they never should, and when they may be tried again."""
     failures: Failures = field(default_factory=lambda: Failures(RETRY))
+
+    @property
+    def granted(self) -> core_v1.Pod:
+        """The pod with the resources that the node grants it."""
+        return resizing.allocated(self.pod) if self.resize is not None else self.pod
 
     def retry(self, key: str, reason: str, message: str, now: float) -> Wait:
         """One more failure of `key`: when it may be tried again."""

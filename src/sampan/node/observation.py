@@ -41,15 +41,24 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
+class ResizeRefusal:
+    """Why other limits are not given: Deferred (until others leave) or Infeasible (this node is too small)."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class PodObservation:
     """`sandboxes` and `containers` are this pod's, in the order of their attempts.
 
     `probes` hold verdicts by container ID and kind. `waits` are by container name, `images` names whose image is
     ready for the next start, `hooking` IDs whose postStart still runs, `doomed` IDs that have to be stopped and the
     event that says why, `messages` what ended containers left behind. `attempts` are the lowest numbers that the
-    next start may carry, `resources` what containers should be limited to. `stop_by` is when the last process has
-    to be gone, 0 while nothing ends the pod. `making` is set while a sandbox, a volume or a container is under way.
-    Times are Unix seconds.
+    next start may carry. `resources` are what containers, `pod_resources` what the pod as a whole should be limited
+    to; `resize` is why the pod may not have what it asks for, `resize_error` why it could not be given. `stop_by`
+    is when the last process has to be gone, 0 while nothing ends the pod. `making` is set while a sandbox, a volume
+    or a container is under way. Times are Unix seconds.
     """
 
     started_at: float
@@ -66,6 +75,9 @@ class PodObservation:
     messages: Mapping[str, str] = field(default_factory=dict)
     attempts: Mapping[str, int] = field(default_factory=dict)
     resources: Mapping[str, Resources] = field(default_factory=dict)
+    pod_resources: Resources | None = None
+    resize: ResizeRefusal | None = None
+    resize_error: str = ""
     verdict: Ending | None = None
     stop_by: float = 0.0
     making: bool = False

@@ -9,6 +9,7 @@ import msgspec
 
 from sampan.api.types import core_v1
 from sampan.client.client import FAILURES
+from sampan.host.containers import RuntimeFailure
 from sampan.node import build, container_status, deeds, observation
 from sampan.node.contracts import AnyContainer, NotYet
 from sampan.node.deeds import Node, NotStarted, SandboxFailure
@@ -56,8 +57,7 @@ class Performer:
             case StopContainer():
                 await self._stop_container(action)
             case Resize():
-                await self._node.runtime.update_resources(action.id, action.resources)
-                await self._node.inventory.refresh(action.id)
+                await self._resize(action)
             case NoteBackoff():
                 self._note_backoff(action)
             case RemoveContainer():
@@ -75,8 +75,8 @@ class Performer:
                 self._memory.released = True
 
     def placed(self) -> core_v1.Pod:
-        """The pod with the addresses that it has here, whether or not the server knows them."""
-        pod, node = self._memory.pod, self._node
+        """The pod with the addresses and resources that it has here, whether or not the server knows them."""
+        pod, node = self._memory.granted, self._node
         sandboxes = node.inventory.sandboxes(pod.metadata.uid or "")
         sandbox = next((each for each in reversed(sandboxes) if each.ready), None)
         ips = () if sandbox is None else node.config.ips if pod.spec.hostNetwork else sandbox.ips
@@ -90,7 +90,7 @@ class Performer:
         return msgspec.structs.replace(pod, status=status)
 
     def spec(self, name: str) -> AnyContainer | None:
-        return next((spec for spec, _ in observation.specified(self._memory.pod) if spec.name == name), None)
+        return next((spec for spec, _ in observation.specified(self._memory.granted) if spec.name == name), None)
 
     # --- before containers ---
 
@@ -192,6 +192,22 @@ class Performer:
                 self._memory.hooking.discard(id)
 
         self._start(f"hook {id}", run)
+
+    async def _resize(self, action: Resize) -> None:
+        """What the kernel refuses, such as less memory than is in use, is tried again and told meanwhile."""
+        memory, node = self._memory, self._node
+        try:
+            await node.runtime.update_resources(action.id, action.resources)
+        except RuntimeFailure as error:
+            memory.resize_error = str(error)
+            memory.held[action.key] = node.clock.now() + memory.failures.failed(action.key)
+            return
+        memory.resize_error = ""
+        memory.failures.forget(action.key)
+        if action.name:
+            await node.inventory.refresh(action.id)
+        else:
+            node.inventory.resized(action.id, action.resources)
 
     async def _stop_container(self, action: StopContainer) -> None:
         node, memory = self._node, self._memory

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from sampan.api import conditions
 from sampan.api.types import core_v1
-from sampan.node import container_status, machine, observation
+from sampan.node import container_status, machine, observation, resizing
 from sampan.node.observation import Ending, PodObservation, Story
 from sampan.runtime.clock import rfc3339
 
@@ -97,7 +97,27 @@ def _conditions(
     ):
         named = replace(condition, observedGeneration=pod.metadata.generation)
         kept = conditions.put(kept, named, rfc3339(now))
+    for type, resize in _resize(told, seen, found).items():
+        if resize is None:
+            kept = conditions.remove(kept, type)
+        else:
+            named = replace(resize, observedGeneration=pod.metadata.generation)
+            kept = conditions.put(kept, named, rfc3339(now))
     return kept
+
+
+def _resize(
+    told: tuple[Story, ...], seen: PodObservation, found: core_v1.PodStatus
+) -> dict[str, core_v1.PodCondition | None]:
+    """These conditions exist only while they hold."""
+    pending = progress = None
+    if found.phase not in TERMINAL:
+        if seen.resize is not None:
+            pending = _condition(resizing.PENDING, True, seen.resize.reason, seen.resize.message)
+        if told_of(told) and resizing.in_progress(told, seen):
+            reason = "Error" if seen.resize_error else ""
+            progress = _condition(resizing.IN_PROGRESS, True, reason, seen.resize_error)
+    return {resizing.PENDING: pending, resizing.IN_PROGRESS: progress}
 
 
 def _condition(type: str, status: bool, reason: str = "", message: str = "") -> core_v1.PodCondition:

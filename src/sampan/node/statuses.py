@@ -14,6 +14,7 @@ import msgspec
 from sampan.api.errors import StatusError
 from sampan.api.types import core_v1
 from sampan.client.client import UNREACHABLE, Client
+from sampan.node import resizing
 from sampan.runtime import tasks
 from sampan.runtime.backoff import Exponential
 from sampan.runtime.clock import Clock
@@ -26,6 +27,9 @@ WRITERS = 8
 PATIENCE = 0.1
 """Seconds for which a status that nobody waits for may wait for a better one."""
 BACKOFF = Exponential(first=0.1, longest=10.0, jitter=0.2)
+
+PASSING = (resizing.IN_PROGRESS, resizing.PENDING)
+"""Conditions that are removed when they no longer hold."""
 
 _BY_KEY = ("podIPs", "hostIPs")
 """Lists that a strategic patch would add to; they are replaced."""
@@ -149,6 +153,8 @@ def changes(old: core_v1.PodStatus, new: core_v1.PodStatus) -> dict[str, Any]:
             known = {each["type"]: each for each in before.get(name, ())}
             body[name] = [_condition(known.get(each["type"], {}), each) for each in value]
             body[name] = [each for each in body[name] if known.get(each["type"]) != each]
+            kept = {each["type"] for each in value}
+            body[name] += [{"$patch": "delete", "type": type} for type in PASSING if type in known and type not in kept]
         elif name in _BY_KEY:
             body[name] = [{"$patch": "replace"}, *value]
         else:

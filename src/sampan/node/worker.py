@@ -23,7 +23,7 @@ from sampan.host.containers import Container, Resources
 from sampan.node import container_status, deeds, machine, memory, observation, status
 from sampan.node.deeds import Node
 from sampan.node.memory import Memory
-from sampan.node.observation import Ending, PodObservation
+from sampan.node.observation import Ending, PodObservation, ResizeRefusal
 from sampan.node.performer import Performer
 from sampan.node.plan import Action, Plan, StopContainer
 from sampan.runtime import tasks
@@ -56,7 +56,7 @@ class Worker:
         self._awake = asyncio.Event()
         self._awake.set()
         self._timer: Timer | None = None
-        self._limits: tuple[core_v1.PodSpec, dict[str, Resources]] | None = None
+        self._limits: tuple[core_v1.PodSpec, ResizeRefusal | None, dict[str, Resources], Resources] | None = None
 
     # --- what happens ---
 
@@ -119,6 +119,21 @@ class Worker:
         self._held = False
         self.wake()
 
+    @property
+    def granted(self) -> core_v1.Pod:
+        """The pod with the resources that the node grants it."""
+        return self._memory.granted
+
+    @property
+    def resize(self) -> ResizeRefusal | None:
+        return self._memory.resize
+
+    def judge(self, refusal: ResizeRefusal | None) -> None:
+        """Whether the pod may have the resources that it asks for now."""
+        if refusal != self._memory.resize:
+            self._memory.resize = refusal
+            self.wake()
+
     def wake(self) -> None:
         self._awake.set()
 
@@ -178,6 +193,7 @@ class Worker:
     def _observe(self, now: float) -> PodObservation:
         known, node, pod = self._memory, self.node, self.pod
         containers = node.inventory.containers(self.uid)
+        limits, whole = self._wanted_limits()
         seen = PodObservation(
             started_at=known.started_at,
             sandboxes=node.inventory.sandboxes(self.uid),
@@ -191,7 +207,10 @@ class Worker:
             doomed=known.doomed,
             messages=known.messages,
             attempts=known.attempts,
-            resources=self._wanted_limits(),
+            resources=limits,
+            pod_resources=whole,
+            resize=known.resize,
+            resize_error=known.resize_error,
             verdict=known.verdict,
             stop_by=known.stop_by,
             making=any(key.startswith(MAKING) for key in self._tasks),
@@ -214,14 +233,15 @@ class Worker:
         known.stop_by = machine.stop_by(seen, end, now)
         return replace(seen, stop_by=known.stop_by)
 
-    def _wanted_limits(self) -> dict[str, Resources]:
-        """By container name; computed once for a specification."""
-        spec = self.pod.spec
-        if self._limits is None or self._limits[0] is not spec:
-            parts, capacity = self.node.parts, self.node.config.capacity
-            everyone = (*spec.initContainers, *spec.containers)
-            self._limits = spec, {each.name: parts.resources(self.pod, each, capacity) for each in everyone}
-        return self._limits[1]
+    def _wanted_limits(self) -> tuple[dict[str, Resources], Resources]:
+        """By container name, and of the whole pod; computed once for a specification."""
+        basis = (self.pod.spec, self._memory.resize)
+        if self._limits is None or self._limits[0] is not basis[0] or self._limits[1] is not basis[1]:
+            parts, capacity, pod = self.node.parts, self.node.config.capacity, self._memory.granted
+            everyone = (*pod.spec.initContainers, *pod.spec.containers)
+            limits = {each.name: parts.resources(pod, each, capacity) for each in everyone}
+            self._limits = *basis, limits, parts.resources(pod, None, capacity)
+        return self._limits[2], self._limits[3]
 
     def _adopt(self, containers: tuple[Container, ...]) -> None:
         """Containers that ran before this process did are probed on."""
@@ -274,9 +294,9 @@ class Worker:
 
     async def _guarded(self, key: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """What fails in a way that nobody foresaw is reported and tried again later."""
+        self._memory.held.pop(key, None)
         try:
             await work()
-            self._memory.held.pop(key, None)
         except Exception:
             now = self.node.clock.now()
             self._memory.held[key] = now + self._memory.failures.failed(key)
