@@ -100,7 +100,7 @@ def hosts() -> list[Case]:
                 "volumes": [{"name": "v", "hostPath": {"path": "/etc", "type": "Directory"}}],
                 "containers": [
                     says(
-                        "test -s /v/os-release && echo there",
+                        "test -s /v/passwd && echo there",
                         volumeMounts=[{"name": "v", "mountPath": "/v", "readOnly": True}],
                     )
                 ],
