@@ -17,6 +17,10 @@ from sampan.http.tls import server_context
 from sampan.http.types import Handler
 
 
+GRACE = 0.1
+"""Seconds that clients have to finish; those that keep connections for later are cut off."""
+
+
 class Front:
     """`url` and `kubeconfig` open the door: the socket listens at once, the event loop accepts in its next turn."""
 
@@ -43,7 +47,7 @@ class Front:
         if self._opening is not None:
             await self._opening
         if self._server is not None:
-            await self._server.close()
+            await self._server.close(grace=GRACE)
         if self._directory is not None:
             await asyncio.get_running_loop().run_in_executor(None, shutil.rmtree, self._directory)
         self._directory = self._socket = self._server = self._opening = None
