@@ -35,6 +35,26 @@ def parser_of(command: Command) -> tuple[argparse.ArgumentParser, object]:
     return parser, module
 
 
+LEADING = frozenset(
+    (
+        *("-n", "--namespace", "--context", "--cluster", "--user", "--kubeconfig", "-s", "--server", "--token"),
+        *("--as", "--as-group", "--as-uid", "--certificate-authority", "--client-certificate", "--client-key"),
+        *("--tls-server-name", "--request-timeout", "-v", "--v"),
+    )
+)
+"""Flags with a value that may stand before the command, as kubectl allows."""
+
+
+def command_first(arguments: list[str]) -> list[str]:
+    """`-n kube-system get pods` as `get -n kube-system pods`."""
+    at = 0
+    while at < len(arguments) and arguments[at].startswith("-"):
+        at += 2 if arguments[at] in LEADING else 1
+    if at >= len(arguments):
+        return arguments
+    return [arguments[at], *arguments[:at], *arguments[at + 1 :]]
+
+
 def find(name: str) -> Command:
     for command in COMMANDS:
         if name == command.name or name in command.aliases:
@@ -53,6 +73,7 @@ def run(arguments: Sequence[str], context: Context) -> int:
         return 0
     if arguments[0] == "--version":
         arguments = ["version", "--client"]
+    arguments = command_first(arguments)
     command = find(arguments[0])
     parser, module = parser_of(command)
     options = parser.parse_args(arguments[1:])

@@ -81,8 +81,8 @@ def _checked(found: list[Target], all_namespaces: bool) -> list[Target]:
     return found
 
 
-async def of_manifest(session: Session, manifest: manifests.Manifest) -> Target:
-    """Where a manifest's object lives; its namespace is filled in, and must agree with --namespace."""
+async def of_manifest(session: Session, manifest: manifests.Manifest, *, fill: bool = True) -> Target:
+    """Where a manifest's object lives. Its namespace must agree with --namespace; `fill` writes it into the object."""
     document = manifest.document
     resource = (await session.resources()).of(document, manifest.source)
     meta = manifests.meta(document)
@@ -94,7 +94,8 @@ async def of_manifest(session: Session, manifest: manifests.Manifest) -> Target:
                 f'error: the namespace from the provided object "{namespace}" does not match the namespace '
                 f"\"{session.given_namespace}\". You must pass '--namespace={namespace}' to perform this operation."
             )
-        meta["namespace"] = namespace
+        if fill or session.given_namespace:
+            meta["namespace"] = namespace
     return Target(resource, namespace, meta.get("name") or "", document, manifest.source)
 
 

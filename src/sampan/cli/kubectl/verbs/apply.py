@@ -77,6 +77,8 @@ def _chosen(found: list[manifests.Manifest], options: argparse.Namespace) -> lis
 
 
 def _refused(error: StatusError, manifest: manifests.Manifest) -> str:
+    if error.code == 415:
+        return f"Server-side apply not available on the server: ({error.status.message})"
     if error.status.reason == "Invalid" or (error.code == 409 and "conflict" in (error.status.message or "").lower()):
         return words.refusal(error)
     return words.refusal(error, f'error when applying "{manifest.source}"')

@@ -66,7 +66,7 @@ async def _create(session: Any, found: Sequence[manifests.Manifest], *, made_her
     failed = False
     for manifest in found:
         try:
-            target = await select.of_manifest(session, manifest)
+            target = await select.of_manifest(session, manifest, fill=not made_here)
             document = manifest.document
             if options.save_config:
                 writing.remember(document)

@@ -75,9 +75,10 @@ def deployment(options: argparse.Namespace) -> Document:
     spec = {
         "replicas": options.replicas,
         "selector": {"matchLabels": labels},
+        "strategy": {},
         "template": {"metadata": {"labels": labels}, "spec": {"containers": containers}},
     }
-    document = made(options, "apps/v1", "Deployment", spec=spec)
+    document = made(options, "apps/v1", "Deployment", spec=spec, status={})
     document["metadata"]["labels"] = labels
     return document
 
@@ -91,7 +92,7 @@ def _images(options: argparse.Namespace) -> list[str]:
 
 def _container(image: str, options: argparse.Namespace) -> Document:
     base = image.rsplit("/", 1)[-1].partition("@")[0].partition(":")[0].replace("_", "-")
-    container: Document = {"name": base, "image": image}
+    container: Document = {"name": base, "image": image, "resources": {}}
     if options.rest:
         container["command"] = list(options.rest)
     return container
@@ -103,12 +104,17 @@ def job_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def job(options: argparse.Namespace) -> Document:
-    return made(options, "batch/v1", "Job", spec=_job_spec(options))
+    return made(options, "batch/v1", "Job", spec=_job_spec(options), status={})
 
 
 def _job_spec(options: argparse.Namespace) -> Document:
     container = {**_container(_images(options)[0], options), "name": name(options)}
-    return {"template": {"spec": {"containers": [container], "restartPolicy": getattr(options, "restart", "Never")}}}
+    return {
+        "template": {
+            "metadata": {},
+            "spec": {"containers": [container], "restartPolicy": getattr(options, "restart", "Never")},
+        }
+    }
 
 
 def cronjob_flags(parser: argparse.ArgumentParser) -> None:
@@ -119,7 +125,7 @@ def cronjob_flags(parser: argparse.ArgumentParser) -> None:
 
 def cronjob(options: argparse.Namespace) -> Document:
     template = {"metadata": {"name": name(options)}, "spec": _job_spec(options)}
-    return made(options, "batch/v1", "CronJob", spec={"schedule": options.schedule, "jobTemplate": template})
+    return made(options, "batch/v1", "CronJob", spec={"schedule": options.schedule, "jobTemplate": template}, status={})
 
 
 # --- configuration ---
@@ -249,7 +255,7 @@ def service(type_: str) -> Callable[[argparse.Namespace], Document]:
             spec["ports"] = ports
         if options.clusterip:
             spec["clusterIP"] = options.clusterip
-        document = made(options, "v1", "Service", spec=spec)
+        document = made(options, "v1", "Service", spec=spec, status={"loadBalancer": {}})
         document["metadata"]["labels"] = labels
         return document
 
@@ -271,7 +277,7 @@ def _service_port(text: str, options: argparse.Namespace) -> Document:
 
 
 def namespace(options: argparse.Namespace) -> Document:
-    return made(options, "v1", "Namespace")
+    return made(options, "v1", "Namespace", spec={}, status={})
 
 
 def serviceaccount(options: argparse.Namespace) -> Document:
@@ -289,7 +295,7 @@ def quota(options: argparse.Namespace) -> Document:
         spec["hard"] = dict(pair.split("=", 1) for pair in options.hard.split(","))
     if options.scopes:
         spec["scopes"] = options.scopes.split(",")
-    return made(options, "v1", "ResourceQuota", spec=spec)
+    return made(options, "v1", "ResourceQuota", spec=spec, status={})
 
 
 def priorityclass_flags(parser: argparse.ArgumentParser) -> None:
@@ -301,13 +307,13 @@ def priorityclass_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def priorityclass(options: argparse.Namespace) -> Document:
-    more = {"description": options.description} if options.description else {}
+    more: Document = {"description": options.description} if options.description else {}
+    more |= {"globalDefault": True} if options.global_default else {}
     return made(
         options,
         "scheduling.k8s.io/v1",
         "PriorityClass",
         value=options.value,
-        globalDefault=options.global_default,
         preemptionPolicy=options.preemption_policy,
         **more,
     )
@@ -325,7 +331,8 @@ def budget(options: argparse.Namespace) -> Document:
         value = getattr(options, flag)
         if value:
             spec[field] = int(value) if value.isdigit() else value
-    return made(options, "policy/v1", "PodDisruptionBudget", spec=spec)
+    zeros = dict.fromkeys(("currentHealthy", "desiredHealthy", "disruptionsAllowed", "expectedPods"), 0)
+    return made(options, "policy/v1", "PodDisruptionBudget", spec=spec, status=zeros)
 
 
 _SERVICES: dict[str, Maker] = {

@@ -145,7 +145,7 @@ def ingress(options: argparse.Namespace) -> Document:
         spec["ingressClassName"] = options.class_
     if options.default_backend:
         spec["defaultBackend"] = _backend(options.default_backend)
-    document = _named(options, "networking.k8s.io/v1", "Ingress", spec=spec)
+    document = _named(options, "networking.k8s.io/v1", "Ingress", spec=spec, status={"loadBalancer": {}})
     if options.annotation:
         document["metadata"]["annotations"] = dict(pair.split("=", 1) for pair in options.annotation)
     return document
