@@ -39,8 +39,8 @@ def wait_for_ends(machine: Machine) -> dict[str, dict[str, Any]]:
         decoder, text = json.JSONDecoder(), ""
         for line in watch.stdout:
             text += line
-            if line.rstrip() != "}":
-                continue
+            if line.rstrip() != "}" and not line.startswith('{"'):
+                continue  # kubectl writes an event on one line or on many
             event, _ = decoder.raw_decode(text)
             text = ""
             pod = event["object"]
