@@ -1,17 +1,24 @@
 from __future__ import annotations
 
+import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from sampan.http import tls
-from sampan.http.client import HttpTransport
 from sampan.http.server import Limits, Server
 from sampan.http.types import Handler
 from sampan.pki import Authority, Identity
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Everything here runs on both loops: tests elsewhere use the one, a cluster the other."""
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +50,3 @@ async def serving(
         yield server, await server.listen("127.0.0.1", 0)
     finally:
         await server.close(grace=1)
-
-
-Connect = Callable[..., Awaitable[HttpTransport]]

@@ -106,7 +106,7 @@ class Link(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transport over TLS is no subclass of asyncio's.
+        # uvloop's transport is no subclass of asyncio's.
         transport = cast("asyncio.Transport", transport)
         self._transport = transport
         self._tls = transport.get_extra_info("ssl_object") is not None

@@ -53,7 +53,7 @@ class Serving(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transport over TLS is no subclass of asyncio's.
+        # uvloop's transport is no subclass of asyncio's.
         transport = cast("asyncio.Transport", transport)
         self._transport = transport
         self._peer = _address(transport.get_extra_info("peername"))

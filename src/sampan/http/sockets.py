@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 from sampan.http.errors import Disconnected
 from sampan.http.flow import Gate, Inbox, Raw
@@ -18,7 +19,8 @@ class _Link(asyncio.Protocol):
         self._inbox = Inbox(self._pause, self._resume)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        # uvloop's transport is no subclass of asyncio's.
+        transport = cast("asyncio.Transport", transport)
         self._transport = transport
         self.raw = Raw(transport, self._inbox, self._gate)
         if self._made is not None:
