@@ -265,7 +265,10 @@ class Cluster:
             async with asyncio.timeout(timeout):
                 await informer.synced.wait()
                 present = await self.client.list(type)
-                while not (_knows(informer, present) and met(informer)):
+                while not _knows(informer, present):
+                    changed.clear()
+                    await changed.wait()
+                while not met(informer):
                     changed.clear()
                     await changed.wait()
         except TimeoutError:

@@ -16,7 +16,6 @@ from sampan.http.server import Server
 from sampan.http.tls import server_context
 from sampan.http.types import Handler
 
-
 GRACE = 0.1
 """Seconds that clients have to finish; those that keep connections for later are cut off."""
 
