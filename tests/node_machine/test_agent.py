@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from sampan.host.containers import Container
+from sampan.host.containers import INTERRUPTED, Container
 from tests.covers import covers
 from tests.node_machine.lab import Lab
 from tests.node_machine.make import container, deleted, pod
@@ -109,12 +109,15 @@ async def test_nothing_is_ended_before_the_server_has_said_which_pods_there_are(
         assert lab.runtime.last("app").state == "running"
 
 
-async def test_a_container_that_was_made_and_never_started_is_made_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("state", "message"), [("created", ""), ("exited", INTERRUPTED)])
+async def test_a_container_that_was_made_and_never_ran_is_made_anew(tmp_path: Path, state: Any, message: str) -> None:
     lab = Lab(tmp_path)
     async with lab.running():
-        await lab.add(pod("app"))
+        await lab.add(pod("app", restartPolicy="Never"))
     run = lab.runtime.last("app")
-    lab.runtime.runs[run.id] = Container(run.id, run.sandbox_id, run.config, "created", run.created_at)
+    lab.runtime.runs[run.id] = Container(
+        run.id, run.sandbox_id, run.config, state, run.created_at, exit_code=128, message=message
+    )
     lab.agent = lab.new_agent()
     async with lab.running():
         assert lab.runtime.last("app").state == "running"

@@ -192,6 +192,10 @@ class ExecResult:
     stderr: bytes
 
 
+INTERRUPTED = "the node's process ended while it started the container"
+"""The message of a container that exited with StartError for no fault of its own: it never ran."""
+
+
 class RuntimeFailure(Exception):
     """The runtime refused; `reason` is a word for a status, such as CreateContainerError or RunContainerError."""
 

@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 
 from sampan.host import bundle, cgroups, execution, mounts, processes, sandbox, state
+from sampan.host.containers import INTERRUPTED
 from sampan.host.engine import Engine
 from sampan.host.lifecycle import Lifecycle
 from sampan.host.sandboxes import Sandboxes
@@ -52,7 +53,7 @@ async def _adopt_container(lifecycle: Lifecycle, id: str) -> None:
             return
         if not container.pid or os.path.exists(lifecycle.engine.program.fifo(id)):
             await lifecycle.end_all_of(id)
-            await lifecycle.failed(id, "the node's process ended while it started the container")
+            await lifecycle.failed(id, INTERRUPTED)
             return
         # released, and we died before we could say so
         record = state.changed(record, state="running", started_at=time.time())

@@ -21,7 +21,7 @@ import msgspec
 from sampan.api.types import core_v1, meta_v1
 from sampan.client.client import FAILURES, Client
 from sampan.client.informer import Informer
-from sampan.host.containers import Container, ContainerRuntime, ImageService, RuntimeFailure
+from sampan.host.containers import INTERRUPTED, Container, ContainerRuntime, ImageService, RuntimeFailure
 from sampan.node import admission, build, container_status, deeds, machine, resizing
 from sampan.node.contracts import Parts, Places, ProbeReport
 from sampan.node.deeds import Node
@@ -152,10 +152,10 @@ class Agent:
             group.supervise("status", self.registration.keep_status)
 
     async def _remove_unstarted(self) -> None:
-        """Containers that an earlier process made and never started: they are made anew."""
+        """Containers that an earlier process made but did not get to start: they are made anew, as if never made."""
         for uid in self._inventory.pods():
             for container in self._inventory.containers(uid):
-                if container.state == "created":
+                if container.state == "created" or container.message == INTERRUPTED:
                     await self._runtime.remove_container(container.id)
                     self._inventory.drop(container.id)
 
