@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sampan.api.errors import StatusError
+from sampan.api.kinds.kind import Kind
 from sampan.client.cache import Cache, IndexFunction, Key, key_of
 from sampan.client.client import UNREACHABLE, Client
 from sampan.client.informer import Informer, Informers
@@ -43,12 +44,14 @@ def unless_unchanged(part: Callable[[Any], Any]) -> Callable[[Any, Any], bool]:
 class Watch:
     """Another type that matters: `keys` names the primary objects that an object of it concerns.
 
-    At a modification the old and the new state are both mapped, if `changed(old, new)`.
+    At a modification the old and the new state are both mapped, if `changed(old, new)`. With `kind`, objects of that
+    kind are read as `type`, a form of PartialObjectMetadata of its own.
     """
 
     type: type
     keys: Callable[[Any, View], Iterable[Key]]
     changed: Callable[[Any, Any], bool] = always
+    kind: Kind | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +116,10 @@ class Loop:
         self._clock = environment.clock
         self.queue: WorkQueue[Key] = WorkQueue(controller.name, clock=environment.clock)
         self._applier = Applier(environment.client, environment.informers, environment.recorder)
+        kinds = {watch.type: watch.kind for watch in controller.watches}
         self._informers: dict[type, Informer[Any]] = {
-            type: environment.informers.get(type, indexes=controller.indexes.get(type))
-            for type in (controller.primary, *(watch.type for watch in controller.watches), *controller.reads)
+            type: environment.informers.get(type, indexes=controller.indexes.get(type), kind=kinds.get(type))
+            for type in (controller.primary, *kinds, *controller.reads)
         }
         self._caches: Mapping[type, Cache[Any]] = self._informers
         # Informers are shared: one that others follow already says nothing new about what it holds.
