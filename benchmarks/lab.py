@@ -16,11 +16,10 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sampan.http.client import HttpTransport
-
 from sampan.api import kinds
 from sampan.api.types import core_v1, meta_v1, rbac_v1
 from sampan.client.client import Client
+from sampan.http.client import HttpTransport
 
 NAME = "bench"
 PORT = 16443

@@ -10,13 +10,13 @@ import ssl
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from sampan.http.client import HttpTransport
 
 from sampan.api import kinds
 from sampan.api.errors import StatusError
 from sampan.api.types import core_v1, meta_v1
 from sampan.client.client import Client
 from sampan.client.informer import Informer
+from sampan.http.client import HttpTransport
 from tests.e2e.machine import Machine, eventually
 from tests.e2e.manifests import deployment, pod
 

@@ -24,7 +24,6 @@ from sampan.api.errors import (
     status_error,
     too_many_requests,
 )
-from sampan.api.selectors import SelectorError, fields
 from sampan.api.types import meta_v1
 from sampan.apiserver import negotiation, traits
 from sampan.apiserver.authn.impersonation import asked as wants_impersonation
@@ -240,16 +239,6 @@ class App:
         scope = "resource" if route.name else ("namespace" if route.namespace else "cluster")
         key = (verb.upper(), kind.group, kind.version, kind.plural, route.part, scope)
         self._metrics.count(key, response.status, time.perf_counter() - started)
-
-
-def _selected_name(request: Request) -> str:
-    """The one object that a list or watch selects by its name: who may read that object may list it so."""
-    if "fieldSelector=" not in request.target:
-        return ""
-    try:
-        return fields(request.param("fieldSelector")).required("metadata.name") or ""
-    except SelectorError:
-        return ""  # the verb refuses it in a moment, with its reason
 
 
 def _strict(verb: str) -> bool:
