@@ -1,31 +1,34 @@
-"""Archives of images: what `docker save`, skopeo and podman write, in and out.
+"""Archives of images: what `docker save`, skopeo, podman and buildx write, in and out.
 
-Two layouts are read: Docker's (`manifest.json`) and OCI's (`index.json`, of several platforms). What we write is
-both at once, so that everybody can load it.
+Two layouts are read: Docker's (`manifest.json`) and OCI's (`index.json`, of several platforms), as a tar archive,
+plain or compressed, or as a directory. What we write is both at once, so that everybody can load it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO, cast
+from typing import BinaryIO, Protocol, cast
 
 import msgspec
 
+from sampan.host import syscalls
 from sampan.host.containers import Image, ImageFailure
 from sampan.images import documents
 from sampan.images import reference as references
 from sampan.images.content import CHUNK, Content
 from sampan.images.documents import BadImage, Descriptor, Index, Manifest
-from sampan.images.entries import LayerError
-from sampan.images.layers import decompressed
+from sampan.images.entries import Entry
+from sampan.images.layers import DAMAGE, decompressed
 from sampan.images.store import ImageStore
 
 _DOCUMENT_LIMIT = 16 << 20
+_NESTING = 3
 
 
 class _Saved(msgspec.Struct):
@@ -36,73 +39,135 @@ class _Saved(msgspec.Struct):
     RepoTags: tuple[str, ...] | None = None
 
 
+class Source(Protocol):
+    """The files of an archive by name."""
+
+    def has(self, name: str) -> bool: ...
+
+    def open(self, name: str) -> BinaryIO:
+        """Raises BadImage when there is no such file."""
+        ...
+
+
 async def load(store: ImageStore, path: str, name: str = "") -> list[Image]:
-    """Import an archive, plain or compressed. `name` names its only image, in place of the archive's names.
+    """Import an archive or a directory. `name` names its only image, in place of the archive's names.
 
     Raises ImageFailure ErrImagePull for an archive that cannot be used, InvalidImageName for a name.
     """
-    try:
-        found = await store.call(lambda: _read(store.content, path))
-    except (tarfile.TarError, BadImage, LayerError, ValueError, EOFError, KeyError) as error:
-        raise ImageFailure("ErrImagePull", f"cannot load {path}: {error}") from error
-    if name and len(found) != 1:
-        raise ImageFailure("ErrImagePull", f"cannot load {path}: it has {len(found)} images, one name was given")
-    images = []
-    for manifest, names in found:
-        wanted = [name] if name else names
-        images.append(await store.add(manifest, [str(references.parse(each)) for each in wanted]))
-    return images
+    if name:
+        name = str(references.parse(name))
+    async with store.adding():
+        try:
+            found = await store.call(lambda: _read(store, path))
+        except (*DAMAGE, OSError) as error:
+            raise ImageFailure("ErrImagePull", f"cannot load {path}: {_words(error)}") from error
+        if name and len(found) != 1:
+            raise ImageFailure("ErrImagePull", f"cannot load {path}: it has {len(found)} images, one name was given")
+        images = []
+        for manifest, names in found:
+            wanted = [name] if name else [str(references.parse(each)) for each in names]
+            images.append(await store.add(manifest, wanted))
+        return images
 
 
-def _read(content: Content, path: str) -> list[tuple[str, list[str]]]:
+def _words(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno).lower()
+    return str(error) or type(error).__name__
+
+
+def _read(store: ImageStore, path: str) -> list[tuple[str, list[str]]]:
     """(manifest's digest, names) of each image; its blobs are stored."""
-    with open(path, "rb") as file, _seekable(file) as plain, tarfile.open(fileobj=plain, mode="r:") as archive:
-        members = {member.name.removeprefix("./"): member for member in archive}
-        if "manifest.json" in members:
-            return list(_docker(content, archive, members))
-        if "index.json" in members:
-            return list(_oci(content, archive, members))
-        raise BadImage("neither index.json nor manifest.json is in the archive")
+    with _open(path, store.root_directory) as source:
+        if source.has("manifest.json"):
+            found = list(_docker(store.content, source))
+        elif source.has("index.json"):
+            found = list(_oci(store.content, source))
+        else:
+            raise BadImage("neither index.json nor manifest.json is in it")
+        if not found:
+            raise BadImage("there is no image in it")
+        return found
 
 
-def _seekable(file: BinaryIO) -> BinaryIO:
-    """The archive itself, or a decompressed copy in a temporary file that is gone when closed."""
-    magic = file.read(4)
-    file.seek(0)
-    if magic[:2] != b"\x1f\x8b" and magic != b"\x28\xb5\x2f\xfd":
-        return file
-    copy = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115  the caller closes it
+@contextlib.contextmanager
+def _open(path: str, scratch: str) -> Iterator[Source]:
+    if os.path.isdir(path):
+        with contextlib.closing(_Directory(path)) as directory:
+            yield directory
+        return
+    with (
+        open(path, "rb") as file,
+        _seekable(file, scratch) as plain,
+        tarfile.open(fileobj=plain, mode="r:", tarinfo=Entry) as archive,
+    ):
+        yield _Tar(archive)
+
+
+@contextlib.contextmanager
+def _seekable(file: BinaryIO, scratch: str) -> Iterator[BinaryIO]:
+    """The archive itself, or a decompressed copy of it in a file without a name."""
     stream = decompressed(file)
-    while chunk := stream.read(CHUNK):
-        copy.write(chunk)
-    copy.seek(0)
-    return copy
+    if stream is file and file.seekable():
+        yield file
+        return
+    with tempfile.TemporaryFile(dir=scratch) as copy:
+        while chunk := stream.read(CHUNK):
+            copy.write(chunk)
+        copy.seek(0)
+        yield cast(BinaryIO, copy)
 
 
-def _file(archive: tarfile.TarFile, members: dict[str, tarfile.TarInfo], name: str) -> BinaryIO:
-    member = members.get(name)
-    found = archive.extractfile(member) if member is not None else None
-    if found is None:
-        raise BadImage(f"{name} is not in the archive")
-    return cast(BinaryIO, found)
+class _Tar:
+    def __init__(self, archive: tarfile.TarFile) -> None:
+        self._archive = archive
+        self._members = {member.name.removeprefix("./"): member for member in archive}
+
+    def has(self, name: str) -> bool:
+        return name in self._members
+
+    def open(self, name: str) -> BinaryIO:
+        member = self._members.get(name)
+        found = self._archive.extractfile(member) if member is not None else None
+        if found is None:
+            raise BadImage(f"{name} is not in the archive")
+        return cast(BinaryIO, found)
 
 
-def _document(archive: tarfile.TarFile, members: dict[str, tarfile.TarInfo], name: str) -> bytes:
-    data = _file(archive, members, name).read(_DOCUMENT_LIMIT + 1)
+class _Directory:
+    """An image layout on disk; no name and no link in it leads out of it."""
+
+    def __init__(self, path: str) -> None:
+        self._root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        os.close(self._root)
+
+    def has(self, name: str) -> bool:
+        return os.access(name, os.R_OK, dir_fd=self._root)
+
+    def open(self, name: str) -> BinaryIO:
+        try:
+            return open(syscalls.open_inside(self._root, name, os.O_RDONLY), "rb")
+        except FileNotFoundError as error:
+            raise BadImage(f"{name} is not in the directory") from error
+
+
+def _document(source: Source, name: str) -> bytes:
+    with source.open(name) as file:
+        data = file.read(_DOCUMENT_LIMIT + 1)
     if len(data) > _DOCUMENT_LIMIT:
         raise BadImage(f"{name} is larger than {_DOCUMENT_LIMIT} bytes")
     return data
 
 
-def _docker(
-    content: Content, archive: tarfile.TarFile, members: dict[str, tarfile.TarInfo]
-) -> Iterator[tuple[str, list[str]]]:
-    saved = documents.decode(_document(archive, members, "manifest.json"), tuple[_Saved, ...], "manifest.json")
+def _docker(content: Content, source: Source) -> Iterator[tuple[str, list[str]]]:
+    saved = documents.decode(_document(source, "manifest.json"), tuple[_Saved, ...], "manifest.json")
     for image in saved:
-        config = content.put(_document(archive, members, image.Config))
+        config = content.put(_document(source, image.Config))
         layers = []
         for name in image.Layers:
-            with _file(archive, members, name) as file:
+            with source.open(name) as file:
                 compressed = file.read(2) == b"\x1f\x8b"
                 file.seek(0)
                 digest = content.put_file(file)
@@ -121,31 +186,27 @@ def put_manifest(content: Content, config: str, layers: Sequence[tuple[str, str]
     return content.put(msgspec.json.encode(body))
 
 
-def _oci(
-    content: Content, archive: tarfile.TarFile, members: dict[str, tarfile.TarInfo]
-) -> Iterator[tuple[str, list[str]]]:
-    index = documents.decode(_document(archive, members, "index.json"), Index, "index.json")
-    for descriptor in index.manifests:
+def _oci(content: Content, source: Source) -> Iterator[tuple[str, list[str]]]:
+    index = documents.decode(_document(source, "index.json"), Index, "index.json")
+    for descriptor in documents.usable(index):
         annotations = descriptor.annotations or {}
         name = annotations.get(documents.IMAGE_NAME) or annotations.get(documents.REF_NAME, "")
         # a bare tag, as in an OCI layout, is not a name
         names = [name] if "/" in name or ":" in name else []
-        yield _oci_image(content, archive, members, descriptor), names
+        yield _oci_image(content, source, descriptor), names
 
 
-def _oci_image(
-    content: Content, archive: tarfile.TarFile, members: dict[str, tarfile.TarInfo], descriptor: Descriptor
-) -> str:
-    data = _document(archive, members, _blob(descriptor.digest))
-    for _ in range(3):
+def _oci_image(content: Content, source: Source, descriptor: Descriptor) -> str:
+    data = _document(source, _blob(descriptor.digest))
+    for _ in range(_NESTING):
         if not documents.is_index(data, descriptor.mediaType):
             break
         descriptor = documents.choose(documents.decode(data, Index, "index"))
-        data = _document(archive, members, _blob(descriptor.digest))
+        data = _document(source, _blob(descriptor.digest))
     manifest = documents.decode(data, Manifest, "manifest")
     for part in (manifest.config, *manifest.layers):
         if not content.has(part.digest):
-            with _file(archive, members, _blob(part.digest)) as file:
+            with source.open(_blob(part.digest)) as file:
                 content.put_file(file, part.digest)
     return content.put(data, descriptor.digest)
 

@@ -115,17 +115,33 @@ def is_index(data: bytes, media_type: str = "") -> bool:
 
 def choose(index: Index, machine: str = "") -> Descriptor:
     """The manifest for this machine. Raises BadImage with what there is."""
-    architecture, variant = _ARCHITECTURES.get(machine or platform.machine(), (machine or platform.machine(), ""))
-    ranked: list[tuple[int, Descriptor]] = []
-    for descriptor in index.manifests:
-        if descriptor.mediaType and descriptor.mediaType not in (*MANIFESTS, *INDEXES):
-            continue
-        wanted = descriptor.platform
-        if wanted is None or not wanted.architecture:
-            ranked.append((2, descriptor))
-        elif wanted.os == "linux" and wanted.architecture == architecture:
-            ranked.append((0 if wanted.variant in ("", variant) else 1, descriptor))
+    ranked = [(rank, descriptor) for descriptor in index.manifests if (rank := _rank(descriptor, machine)) is not None]
     if not ranked:
+        architecture, _ = _architecture(machine)
         have = ", ".join(f"{p.os}/{p.architecture}" for d in index.manifests if (p := d.platform) is not None)
         raise BadImage(f"no match for platform linux/{architecture} in manifest: it has {have or 'none'}")
     return min(ranked, key=lambda pair: pair[0])[1]
+
+
+def usable(index: Index, machine: str = "") -> list[Descriptor]:
+    """The images of an archive's index: other platforms' are left out when there is one for this machine."""
+    found = [descriptor for descriptor in index.manifests if _rank(descriptor, machine) is not None]
+    return found or ([choose(index, machine)] if index.manifests else [])
+
+
+def _architecture(machine: str) -> tuple[str, str]:
+    name = machine or platform.machine()
+    return _ARCHITECTURES.get(name, (name, ""))
+
+
+def _rank(descriptor: Descriptor, machine: str) -> int | None:
+    """How well a manifest fits, 0 is best; None for another platform's and for what is no image."""
+    architecture, variant = _architecture(machine)
+    if descriptor.mediaType and descriptor.mediaType not in (*MANIFESTS, *INDEXES):
+        return None
+    wanted = descriptor.platform
+    if wanted is None or not wanted.architecture:
+        return 2
+    if wanted.os != "linux" or wanted.architecture != architecture:
+        return None
+    return 0 if wanted.variant in ("", variant) else 1

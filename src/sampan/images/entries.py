@@ -11,7 +11,7 @@ import errno
 import os
 import stat
 import tarfile
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from sampan.host import syscalls
 
@@ -20,6 +20,12 @@ _OPAQUE = ".wh..wh..opq"
 _OPAQUE_ATTRIBUTE = "trusted.overlay.opaque"
 _XATTR = "SCHILY.xattr."
 _XATTRS = ("user.", "security.capability")
+_WHOLE = (
+    tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE,
+)  # fmt: skip
+_LARGEST_HEADER = 1 << 20
+_LARGEST_FILE = 1 << 40  # a sparse entry may claim any size
+_DEEPEST = 256
 CHUNK = 1 << 20
 
 
@@ -27,11 +33,22 @@ class LayerError(ValueError):
     """An archive that is damaged, or that means to leave its directory."""
 
 
+class Entry(tarfile.TarInfo):
+    """Refuses headers that would fill the memory: long names and attributes are read as a whole."""
+
+    def _proc_member(self, tarfile_: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in _WHOLE and self.size > _LARGEST_HEADER:
+            raise tarfile.ReadError(f"a header of {self.size} bytes")
+        return cast(tarfile.TarInfo, super()._proc_member(tarfile_))  # type: ignore[misc]
+
+
 def clean(name: str) -> tuple[str, ...]:
     """The components of an entry's name below the root. Raises LayerError for one that climbs or has NUL."""
     parts = tuple(part for part in name.split("/") if part not in ("", "."))
     if ".." in parts or "\0" in name:
         raise LayerError(f"entry {name!r} leaves the layer's directory")
+    if len(parts) > _DEEPEST:
+        raise LayerError(f"entry {name[:64]!r}... is {len(parts)} directories deep")
     return parts
 
 
@@ -175,6 +192,8 @@ class Tree:
             raise LayerError(f"entry {entry.name!r} has the unknown type {entry.type!r}")
 
     def _file(self, parent: int, name: str, entry: tarfile.TarInfo, content: BinaryIO | None) -> None:
+        if not 0 <= entry.size <= _LARGEST_FILE:
+            raise LayerError(f"entry {entry.name!r} claims {entry.size} bytes")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with open(os.open(name, flags, 0o600, dir_fd=parent), "wb", buffering=0) as file:
             left = entry.size

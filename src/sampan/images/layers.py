@@ -16,12 +16,19 @@ import zlib
 from typing import BinaryIO, cast
 
 from sampan.images.content import CHUNK, DigestMismatch
-from sampan.images.entries import LayerError, Tree
+from sampan.images.entries import Entry, LayerError, Tree
 
 _SHORT = 24  # hexadecimal digits of the diffID; the whole one stands in the file beside
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _NEW = ".new-"
+
+
+DAMAGE = (
+    tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, IndexError, KeyError, OverflowError,
+    MemoryError, RecursionError,
+)  # fmt: skip
+"""What tarfile and the decompressors raise for bytes that are no archive."""
 
 
 class Layers:
@@ -37,16 +44,15 @@ class Layers:
         return f"{self.directory}/{diff_id.removeprefix('sha256:')[:_SHORT]}"
 
     def has(self, diff_id: str) -> bool:
-        try:
-            with open(f"{self._place(diff_id)}/diff-id", encoding="ascii") as file:
-                return file.read().split()[0] == diff_id
-        except FileNotFoundError:
-            return False
+        note = _note(self._place(diff_id))
+        return note is not None and note[0] == diff_id
 
     def size(self, diff_id: str) -> int:
-        """Bytes in its files."""
-        with open(f"{self._place(diff_id)}/diff-id", encoding="ascii") as file:
-            return int(file.read().split()[1])
+        """Bytes in its files. Raises FileNotFoundError."""
+        note = _note(self._place(diff_id))
+        if note is None:
+            raise FileNotFoundError(f"layer {diff_id} is not here")
+        return note[1]
 
     def unpack(self, stream: BinaryIO, diff_id: str) -> int:
         """Unpack a layer's archive, plain or compressed; returns bytes in files. Blocking.
@@ -63,38 +69,52 @@ class Layers:
                 raise DigestMismatch(f"layer has diffID {found}, the image's configuration says {diff_id}")
             with open(f"{temporary}/diff-id", "w", encoding="ascii") as file:
                 file.write(f"{diff_id} {size}\n")
-            try:
-                os.rename(temporary, self._place(diff_id))
-            except OSError:
-                if not self.has(diff_id):  # else another unpacked the same meanwhile
-                    raise
+            self._settle(temporary, diff_id)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return size
+
+    def _settle(self, temporary: str, diff_id: str) -> None:
+        try:
+            os.rename(temporary, self._place(diff_id))
+        except OSError:
+            if self.has(diff_id):  # another unpacked the same meanwhile
+                return
+            self._discard(self._place(diff_id))  # a power loss left it without a note
+            os.rename(temporary, self._place(diff_id))
+
+    def _discard(self, place: str) -> None:
+        doomed = f"{self.directory}/{_NEW}{os.urandom(8).hex()}"
+        os.rename(place, doomed)
+        shutil.rmtree(doomed)
 
     def remove(self, diff_id: str) -> int:
         """Delete; returns bytes freed. Idempotent."""
         if not self.has(diff_id):
             return 0
         size = self.size(diff_id)
-        doomed = f"{self.directory}/{_NEW}{os.urandom(8).hex()}"
-        os.rename(self._place(diff_id), doomed)
-        shutil.rmtree(doomed)
+        self._discard(self._place(diff_id))
         return size
 
     def known(self) -> list[str]:
-        found = []
-        for name in os.listdir(self.directory):
-            if not name.startswith(_NEW):
-                with open(f"{self.directory}/{name}/diff-id", encoding="ascii") as file:
-                    found.append(file.read().split()[0])
-        return found
+        notes = [_note(f"{self.directory}/{name}") for name in os.listdir(self.directory) if not name.startswith(_NEW)]
+        return [note[0] for note in notes if note is not None]
 
     def discard_partial(self) -> None:
         """Delete what interrupted unpacking left; for the start, when none is at work."""
         for name in os.listdir(self.directory):
-            if name.startswith(_NEW):
+            if name.startswith(_NEW) or _note(f"{self.directory}/{name}") is None:
                 shutil.rmtree(f"{self.directory}/{name}")
+
+
+def _note(place: str) -> tuple[str, int] | None:
+    """(diffID, bytes) of the file beside a layer; None without a whole one."""
+    try:
+        with open(f"{place}/diff-id", encoding="ascii") as file:
+            words = file.read(256).split()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
+    return (words[0], int(words[1])) if len(words) == 2 and words[1].isdigit() else None
 
 
 def extract(stream: BinaryIO, directory: str) -> tuple[str, int]:
@@ -102,17 +122,15 @@ def extract(stream: BinaryIO, directory: str) -> tuple[str, int]:
     source = Hashing(decompressed(stream))
     tree = Tree(directory)
     try:
-        with tarfile.open(fileobj=cast(BinaryIO, source), mode="r|", bufsize=CHUNK) as archive:
+        with tarfile.open(fileobj=cast(BinaryIO, source), mode="r|", bufsize=CHUNK, tarinfo=Entry) as archive:
             for entry in archive:
                 content = archive.extractfile(entry) if entry.isreg() else None
                 tree.add(entry, cast("BinaryIO | None", content))
         while source.read(CHUNK):  # what follows the end of the archive counts for the digest
             pass
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, UnicodeError, OverflowError) as error:
-        raise LayerError(f"damaged layer archive: {error}") from error
     except LayerError:
         raise
-    except (ValueError, IndexError, KeyError, MemoryError) as error:  # what tarfile lets through of bad headers
+    except DAMAGE as error:
         raise LayerError(f"damaged layer archive: {error}") from error
     except OSError as error:
         raise LayerError(f"cannot unpack layer: {error}") from error
@@ -150,10 +168,31 @@ def decompressed(stream: BinaryIO) -> BinaryIO:
 
 def _zstd(stream: BinaryIO) -> BinaryIO:
     try:
+        from compression import zstd  # type: ignore[import-not-found, unused-ignore]  # Python 3.14
+    except ImportError:
+        pass
+    else:
+        return cast(BinaryIO, _Checked(zstd.ZstdFile(stream), zstd.ZstdError))
+    try:
         import zstandard  # type: ignore[import-not-found, unused-ignore]
     except ImportError as error:
-        raise LayerError("the layer is compressed with zstd: pip install zstandard") from error
-    return cast(BinaryIO, zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True))
+        raise LayerError("it is compressed with zstd: pip install zstandard") from error
+    reader = zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True)
+    return cast(BinaryIO, _Checked(reader, zstandard.ZstdError))
+
+
+class _Checked:
+    """A decompressing reader whose own kind of error becomes ours."""
+
+    def __init__(self, stream: BinaryIO, failure: type[Exception]) -> None:
+        self._stream = stream
+        self._failure = failure
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return self._stream.read(size)
+        except self._failure as error:
+            raise LayerError(f"damaged zstd stream: {error}") from error
 
 
 def diff_id(stream: BinaryIO) -> str:

@@ -26,8 +26,9 @@ async def from_directory(store: ImageStore, directory: str, name: str, config: M
     (Entrypoint, Cmd, Env, User, WorkingDir, ...). The same content gives the same image: times are left out, and
     everything belongs to root.
     """
-    manifest = await store.call(lambda: _make(store.content, directory, config))
-    return await store.add(manifest, [str(references.parse(name))])
+    async with store.adding():
+        manifest = await store.call(lambda: _make(store.content, directory, config))
+        return await store.add(manifest, [str(references.parse(name))])
 
 
 def _make(content: Content, directory: str, config: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from sampan.http.types import Response
 from sampan.images import documents
 from sampan.images.content import Content, DigestMismatch, Writer
 from sampan.images.documents import BadImage, Descriptor, Index, Manifest
+from sampan.images.flights import Turns
 from sampan.images.reference import DEFAULT_REGISTRY, Reference
 from sampan.images.registry_client import Connect, RegistryClient, RegistryError, read
 
@@ -24,7 +25,7 @@ PARALLEL = 3  # layers of one image under way at once
 ATTEMPTS = 4  # of one blob, each going on where the last one stopped
 BATCH = 1 << 20
 _MANIFEST_LIMIT = 8 << 20
-_CONFIG_LIMIT = 16 << 20
+_UNAVAILABLE = (429, 500, 502, 503, 504)
 
 Call = Callable[[Callable[[], Any]], Awaitable[Any]]
 """Runs blocking work elsewhere."""
@@ -62,25 +63,34 @@ class Puller:
     def __init__(self, connect: Connect, registries: Registries = Registries()) -> None:
         self._connect = connect
         self._registries = registries
+        self._turns = Turns()
 
     async def pull(
         self, reference: Reference, credentials: Sequence[tuple[str, str]], content: Content, call: Call
     ) -> Pulled:
-        """Fetch an image's manifest, configuration and layers. Raises ImageFailure ErrImagePull."""
+        """Fetch an image's manifest, configuration and layers.
+
+        Raises ImageFailure: RegistryUnavailable when the registry says that it cannot serve now, else ErrImagePull.
+        """
         failures: list[str] = []
+        reason = "RegistryUnavailable"
         for base in self._registries.endpoints(reference.registry):
             client = RegistryClient(base, reference.repository, self._connect, credentials)
             try:
-                return await _Pull(client, reference, content, call).run()
+                return await _Pull(client, reference, content, call, self._turns).run()
             except RegistryError as error:
                 failures.append(_explain(reference, error))
+                if error.status not in _UNAVAILABLE:
+                    reason = "ErrImagePull"
             except (OSError, EOFError) as error:
                 failures.append(f"failed to do request to {base}: {error or type(error).__name__}")
+                reason = "ErrImagePull"
             except (BadImage, ValueError) as error:
                 failures.append(str(error))
+                reason = "ErrImagePull"
             finally:
                 await client.close()
-        raise ImageFailure("ErrImagePull", f'failed to pull and unpack image "{reference}": {"; ".join(failures)}')
+        raise ImageFailure(reason, f'failed to pull and unpack image "{reference}": {"; ".join(failures)}')
 
 
 def _explain(reference: Reference, error: RegistryError) -> str:
@@ -99,6 +109,7 @@ class _Pull:
     reference: Reference
     content: Content
     call: Call
+    turns: Turns
 
     async def run(self) -> Pulled:
         data, media_type = await self._manifest(self.reference.version)
@@ -110,7 +121,7 @@ class _Pull:
             if depth > 3:
                 raise BadImage("indexes are nested more than 3 deep")
             descriptor = documents.choose(documents.decode(chosen, Index, "index"))
-            chosen, media_type = await self._manifest(descriptor.digest)
+            chosen, media_type = await self._part(descriptor.digest)
         manifest = documents.decode(chosen, Manifest, "manifest")
         await self._fetch_all((manifest.config, *manifest.layers))
         await self.call(lambda: self.content.put(data))
@@ -126,11 +137,17 @@ class _Pull:
             raise DigestMismatch(f"manifest has digest {found}, expected {version}")
         return data, response.header("content-type").partition(";")[0].strip()
 
+    async def _part(self, digest: str) -> tuple[bytes, str]:
+        """A manifest that an index names; the registry has let us see the index, so ours will do."""
+        if self.content.has(digest):
+            return await self.call(lambda: self.content.read(digest, _MANIFEST_LIMIT)), ""
+        return await self._manifest(digest)
+
     async def _fetch_all(self, descriptors: Sequence[Descriptor]) -> None:
         turns = asyncio.Semaphore(PARALLEL)
 
         async def fetch(descriptor: Descriptor) -> None:
-            async with turns:
+            async with turns, self.turns.of(descriptor.digest):
                 await self._fetch(descriptor)
 
         unique = {descriptor.digest: descriptor for descriptor in descriptors}
@@ -149,7 +166,9 @@ class _Pull:
             return
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                with self.content.writer(resume=descriptor.digest.removeprefix("sha256:")) as writer:
+                # an interrupted download is read again for its hash
+                name = descriptor.digest.removeprefix("sha256:")
+                with await self.call(lambda: self.content.writer(resume=name)) as writer:  # noqa: B023  awaited here
                     await self._download(descriptor, writer)
                     await self.call(lambda: writer.commit(descriptor.digest))
                 return

@@ -20,7 +20,7 @@ Connect = Callable[[str], Transport]
 
 _REDIRECTS = 5
 _ERROR_LIMIT = 64 << 10
-_PARAMETER = re.compile(r'(\w+)="([^"]*)"')
+_PARAMETER = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s",]+))')
 
 
 class RegistryError(Exception):
@@ -51,6 +51,8 @@ class RegistryClient:
 
     def __init__(self, base: str, repository: str, connect: Connect, credentials: Sequence[tuple[str, str]]) -> None:
         self.base = base
+        parts = urlsplit(base)
+        self._origin = f"{parts.scheme}://{parts.netloc}"
         self.repository = repository
         self._connect = connect
         self._transports: dict[str, Transport] = {}
@@ -83,7 +85,7 @@ class RegistryClient:
             parts = urlsplit(url)
             origin = f"{parts.scheme}://{parts.netloc}"
             sent = {"host": parts.netloc, **headers}
-            if self._authorization and origin == self.base:
+            if self._authorization and origin == self._origin:
                 sent["authorization"] = self._authorization
             target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             response = await self._transport(origin).send(Request("GET", target, sent))
@@ -112,13 +114,15 @@ class RegistryClient:
             return credentials is not None
         if scheme.lower() != "bearer":
             return False
-        parameters = dict(_PARAMETER.findall(rest))
+        parameters = {name: quoted or bare for name, quoted, bare in _PARAMETER.findall(rest)}
         token = await self._token(parameters, credentials)
         self._authorization = f"Bearer {token}" if token else ""
         return bool(token)
 
     async def _token(self, parameters: dict[str, str], credentials: tuple[str, str] | None) -> str:
         realm = urljoin(self.base, parameters.get("realm", ""))
+        if not realm.startswith("https://") and self.base.startswith("https://"):
+            raise RegistryError(401, f"refused to ask {realm!r} for a token without TLS")
         query = {"scope": parameters.get("scope") or f"repository:{self.repository}:pull"}
         if service := parameters.get("service"):
             query["service"] = service

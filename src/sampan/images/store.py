@@ -13,9 +13,10 @@ import asyncio
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import msgspec
@@ -26,11 +27,14 @@ from sampan.host.images import ImageConfig, ImageRoot
 from sampan.images import reference as references
 from sampan.images.content import Content
 from sampan.images.documents import BadImage, Configuration, Manifest, decode
+from sampan.images.flights import Flights
 from sampan.images.layers import Layers
 from sampan.images.pull import Puller
+from sampan.images.reference import Reference
 
 T = TypeVar("T")
 
+_TICK = 50_000_000  # nanoseconds; a file system's clock ticks every 10 ms or faster
 THREADS = 2  # unpacking at once; one for each core of a small machine
 
 
@@ -48,6 +52,15 @@ class Record:
     digests: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The records as read when their directory had the modification time `seen`; -1 is none."""
+
+    seen: int = -1
+    records: Mapping[str, Record] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+
+
 class ImageStore:
     """Everything below one directory. `puller` talks to registries; without it nothing can be pulled."""
 
@@ -58,11 +71,9 @@ class ImageStore:
         self._records_directory = f"{root}/records"
         os.makedirs(self._records_directory, exist_ok=True)
         self._puller = puller
-        self._records: dict[str, Record] = {}
-        self._names: dict[str, str] = {}
-        self._seen = -1
+        self._known = _Known()
         self._threads = ThreadPoolExecutor(THREADS, "images")
-        self._pulls: dict[str, asyncio.Lock] = {}
+        self._pulls: Flights[Image] = Flights()
 
     async def call(self, action: Callable[[], T]) -> T:
         """Run blocking work in a worker thread."""
@@ -71,36 +82,38 @@ class ImageStore:
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _refresh(self) -> dict[str, Record]:
+    def _refresh(self) -> _Known:
+        """The records on disk. Two changes within one tick of the clock look the same, so a young state is not kept."""
         seen = os.stat(self._records_directory).st_mtime_ns
-        if seen != self._seen:
-            self._records, self._names = {}, {}
-            for name in state.directories(self._records_directory):
-                record = state.read(f"{self._records_directory}/{name}", Record)
-                if record is not None and name.endswith(".json"):
-                    self._records[record.id] = record
-                    self._names.update(dict.fromkeys((*record.names, *record.digests), record.id))
-            self._seen = seen
-        return self._records
+        known = self._known
+        if seen == known.seen:
+            return known
+        records = {}
+        for name in state.directories(self._records_directory):
+            record = state.read(f"{self._records_directory}/{name}", Record) if name.endswith(".json") else None
+            if record is not None:
+                records[record.id] = record
+        names = {name: record.id for record in records.values() for name in (*record.names, *record.digests)}
+        young = time.time_ns() - seen < _TICK
+        self._known = _Known(-1 if young else seen, records, names)
+        return self._known
 
     def find(self, reference: str) -> Record | None:
         """The record that an ID, a part of one (12 digits or more) or a reference names.
 
         Raises ImageFailure InvalidImageName for what is none of these.
         """
-        records = self._refresh()
+        known = self._refresh()
         bare = reference.removeprefix("sha256:")
         if len(bare) >= 12 and all(character in "0123456789abcdef" for character in bare):
-            matches = [record for id, record in records.items() if id.removeprefix("sha256:").startswith(bare)]
+            matches = [record for id, record in known.records.items() if id.removeprefix("sha256:").startswith(bare)]
             if len(matches) == 1:
                 return matches[0]
             if reference.startswith("sha256:"):
                 return None
         parsed = references.parse(reference)
-        if parsed.digest:
-            name = f"{parsed.name}@{parsed.digest}"
-            return records.get(self._names.get(name, ""))
-        return records.get(self._names.get(str(parsed), ""))
+        name = f"{parsed.name}@{parsed.digest}" if parsed.digest else str(parsed)
+        return known.records.get(known.names.get(name, ""))
 
     def root(self, reference: str) -> ImageRoot | None:
         record = self.find(reference)
@@ -123,11 +136,11 @@ class ImageStore:
         return self._image(record) if record else None
 
     async def images(self) -> Sequence[Image]:
-        return [self._image(record) for record in self._refresh().values()]
+        return [self._image(record) for record in self._refresh().records.values()]
 
     async def usage(self) -> tuple[int, int]:
         """Bytes used counts each unpacked layer and each blob once."""
-        records = self._refresh().values()
+        records = self._refresh().records.values()
         layers = {layer for record in records for layer in record.layers}
         blobs = {blob for record in records for blob in record.blobs}
         used = await self.call(lambda: sum(map(self.layers.size, layers)) + sum(map(self.content.size, blobs)))
@@ -155,17 +168,19 @@ class ImageStore:
             raise ImageFailure("ErrImagePull", f"failed to unpack image: {error}") from error
         self._sync()
         with self._locked():
-            known = self._refresh().get(record.id)
+            before = self._refresh()
+            known = before.records.get(record.id)
             if known is not None:
                 names, digests = _union(known.names, names), _union(known.digests, digests)
                 record = replace(record, blobs=_union(known.blobs, record.blobs))
-            for other in list(self._records.values()):
+            for other in before.records.values():
                 if other.id != record.id and set(names) & set(other.names):
                     self._write(replace(other, names=tuple(n for n in other.names if n not in names)))
             record = replace(record, names=names, digests=digests)
-            missing = [layer for layer in record.layers if not self.layers.has(layer)]
-            if missing:
-                raise ImageFailure("ErrImagePull", f"layer {missing[0]} was removed meanwhile")
+            gone = [layer for layer in record.layers if not self.layers.has(layer)]
+            gone += [blob for blob in record.blobs if not self.content.has(blob)]
+            if gone:
+                raise ImageFailure("ErrImagePull", f"{gone[0]} was removed meanwhile")
             self._write(record)
         return record
 
@@ -195,8 +210,15 @@ class ImageStore:
             os.close(descriptor)
 
     def _write(self, record: Record) -> None:
-        state.write_file(self._path(record.id), msgspec.json.encode(record))
-        self._seen = -1
+        """Replace a record, on disk before this returns."""
+        path = self._path(record.id)
+        with open(f"{path}.new", "wb") as file:
+            file.write(msgspec.json.encode(record))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(f"{path}.new", path)
+        _sync_directory(self._records_directory)
+        self._known = _Known()
 
     async def tag(self, reference: str, name: str) -> None:
         """Give an image one more name, taken from the image that had it. Raises ImageFailure when it is not here."""
@@ -206,13 +228,50 @@ class ImageStore:
         await self.add(record.manifest, (str(references.parse(name)),))
 
     async def pull(self, reference: str, credentials: Sequence[tuple[str, str]] = ()) -> Image:
+        """Two who pull the same with the same credentials at once pull it once."""
         if self._puller is None:
             raise ImageFailure("RegistryUnavailable", f"cannot pull {reference!r}: no registry is configured")
         parsed = references.parse(reference)
-        async with self._pulls.setdefault(str(parsed), asyncio.Lock()):
-            pulled = await self._puller.pull(parsed, credentials, self.content, self.call)
+        key = (str(parsed), tuple(credentials))
+        return await self._pulls.join(key, self._pull(self._puller, parsed, credentials))
+
+    async def _pull(self, puller: Puller, parsed: Reference, credentials: Sequence[tuple[str, str]]) -> Image:
+        async with self.adding():
+            pulled = await puller.pull(parsed, credentials, self.content, self.call)
             name = (str(replace(parsed, digest="")),) if parsed.tag else ()
             return await self.add(pulled.manifest, name, (f"{parsed.name}@{pulled.digest}",))
+
+    @contextlib.asynccontextmanager
+    async def adding(self) -> AsyncIterator[None]:
+        """While content comes in that no record speaks of yet; `collect` leaves everything alone then."""
+        descriptor = await self.call(self._start_adding)
+        try:
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _start_adding(self) -> int:
+        descriptor = os.open(f"{self.root_directory}/adding", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        return descriptor
+
+    async def untag(self, name: str) -> int:
+        """Take a name away, and the image with its last one; returns bytes freed.
+
+        Raises ImageFailure when there is no such image, or when it is in use.
+        """
+        record = self.find(name)
+        if record is None:
+            raise ImageFailure("ErrImagePull", f"image {name!r} not found")
+        return await self.call(lambda: self._untag(record.id, str(references.parse(name))))
+
+    def _untag(self, id: str, name: str) -> int:
+        with self._locked():
+            record = self._refresh().records.get(id)
+            if record is not None and name in record.names and len(record.names) > 1:
+                self._write(replace(record, names=tuple(each for each in record.names if each != name)))
+                return 0
+        return self._remove(record) if record is not None else 0
 
     async def remove(self, id: str) -> int:
         """Forget an image with all its names. Raises ImageFailure when a running container uses it."""
@@ -222,37 +281,54 @@ class ImageStore:
     def _remove(self, record: Record) -> int:
         with self._locked():
             layers = self._unused(record, "layers")
-            self._refuse_mounted(record)
-            os.unlink(self._path(record.id))
-            self._seen = -1
+            self._refuse_mounted(record.id, layers)
+            with contextlib.suppress(FileNotFoundError):  # another process was faster
+                os.unlink(self._path(record.id))
+            self._known = _Known()
             freed = sum(self.layers.remove(layer) for layer in layers)
             return freed + sum(self.content.remove(blob) for blob in self._unused(record, "blobs"))
 
     def _unused(self, record: Record, field: str) -> list[str]:
-        others = [other for other in self._refresh().values() if other.id != record.id]
+        others = [other for other in self._refresh().records.values() if other.id != record.id]
         kept = {each for other in others for each in getattr(other, field)}
         return [each for each in getattr(record, field) if each not in kept]
 
-    def _refuse_mounted(self, record: Record) -> None:
-        """A layer below a mounted overlay must not change, whoever mounted it."""
+    def _refuse_mounted(self, id: str, layers: Sequence[str]) -> None:
+        """A layer below a mounted overlay must not go, whoever mounted it."""
         with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
             mounted = file.read()
-        if record.layers and self.layers.path(record.layers[-1]) in mounted:
-            raise ImageFailure("ImageInUse", f"image {record.id} is used by a running container")
+        # without the directory above, which mounts of many layers leave out
+        if any("/".join(self.layers.path(layer).split("/")[-2:]) in mounted for layer in layers):
+            raise ImageFailure("ImageInUse", f"image {id} is used by a running container")
 
     async def collect(self) -> int:
-        """Delete content that no image needs, and what a crash left; returns bytes freed. For the start."""
+        """Delete content that no image needs, and what a crash left; returns bytes freed. For the start.
+
+        Does nothing while another process adds images.
+        """
         return await self.call(self._collect)
 
     def _collect(self) -> int:
-        with self._locked():
+        with open(f"{self.root_directory}/adding", "w", encoding="ascii") as adding, self._locked():
+            try:
+                fcntl.flock(adding, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return 0
             self.content.discard_partial()
             self.layers.discard_partial()
-            records = self._refresh().values()
+            records = self._refresh().records.values()
             layers = {layer for record in records for layer in record.layers}
             blobs = {blob for record in records for blob in record.blobs}
             freed = sum(self.layers.remove(layer) for layer in self.layers.known() if layer not in layers)
             return freed + sum(self.content.remove(blob) for blob in list(self.content.digests()) if blob not in blobs)
+
+
+def _sync_directory(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _union(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
