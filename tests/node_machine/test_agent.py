@@ -30,7 +30,7 @@ async def test_what_runs_goes_on_after_a_restart_of_the_node(tmp_path: Path) -> 
     async with lab.running():
         await lab.add(pod({"name": "app", "readinessProbe": {"httpGet": {"port": 80}}}))
         lab.runtime.exit(lab.runtime.last("app").id, 1)
-        await lab.advance(0.2)
+        await lab.advance(0.6)
     before, calls = lab.runtime.last("app"), len(lab.runtime.calls)
     lab.probes.running.clear()
     lab.agent = lab.new_agent()
@@ -59,12 +59,12 @@ async def test_restart_counts_outlive_a_runtime_that_forgot(tmp_path: Path) -> N
     async with lab.running():
         await lab.add(pod("app"))
         lab.runtime.exit(lab.runtime.last("app").id, 1)
-        await lab.advance(0.2)
+        await lab.advance(0.6)
     lab.runtime.runs.clear()
     lab.runtime.held.clear()
     lab.agent = lab.new_agent()
     async with lab.running():
-        await lab.advance(0.2)
+        await lab.advance(0.6)
         assert lab.pod().status.containerStatuses[0].restartCount == 2
 
 

@@ -146,7 +146,7 @@ async def test_what_the_kernel_refuses_is_told_and_tried_again(lab: Lab) -> None
         old.spec.containers[0], resources=core_v1.ResourceRequirements(requests={"cpu": "1"}, limits={"memory": "5"})
     )
     await lab.add(msgspec.structs.replace(old, spec=msgspec.structs.replace(old.spec, containers=(wish,))))
-    await lab.advance(0.15)
+    await lab.advance(0.55)
     assert condition(lab, "one", "PodResizeInProgress") == "Error"
     await lab.advance(1.5)
     assert condition(lab, "one", "PodResizeInProgress") == ""

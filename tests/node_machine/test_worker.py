@@ -86,7 +86,7 @@ async def test_a_container_that_ends_starts_again_after_its_backoff(lab: Lab) ->
         lab.runtime.exit(lab.runtime.last("app").id, 1)
         await lab.settle()
         if delay:
-            await lab.advance(0.2)
+            await lab.advance(0.6)
             assert waiting(lab).reason == "CrashLoopBackOff"
             await lab.advance(delay)
         assert lab.runtime.last("app").state == "running"
@@ -111,7 +111,7 @@ async def test_an_image_that_cannot_be_pulled_backs_off(lab: Lab) -> None:
     lab.images.present.clear()
     lab.images.registry["app:1"] = ImageFailure("ErrImagePull", "no such thing")
     await lab.add(pod("app"))
-    await lab.advance(0.2)
+    await lab.advance(0.6)
     assert waiting(lab) == core_v1.ContainerStateWaiting(reason="ErrImagePull", message="no such thing")
     await lab.advance(3)
     assert waiting(lab) == core_v1.ContainerStateWaiting(
@@ -135,7 +135,7 @@ async def test_volumes_that_are_not_there_yet_are_waited_for(lab: Lab) -> None:
 async def test_a_container_that_cannot_be_configured_waits_and_a_changed_pod_is_tried_at_once(lab: Lab) -> None:
     lab.environment.problem = CreateContainerConfigError('secret "x" not found')
     await lab.add(pod("app"))
-    await lab.advance(0.2)
+    await lab.advance(0.6)
     assert waiting(lab).reason == "CreateContainerConfigError"
     assert waiting(lab).message == 'secret "x" not found'
     assert 'Failed: Error: secret "x" not found' in lab.server.events()
@@ -154,7 +154,7 @@ async def test_a_container_that_cannot_be_configured_waits_and_a_changed_pod_is_
 async def test_a_runtime_that_refuses_a_container(lab: Lab, call: str, reason: str) -> None:
     lab.runtime.failures[call] = RuntimeFailure(reason, "exec: not found")
     await lab.add(pod("app"))
-    await lab.advance(0.2)
+    await lab.advance(0.6)
     assert (waiting(lab).reason, waiting(lab).message) == (reason, "exec: not found")
     assert "Failed: Error: exec: not found" in lab.server.events()
     await lab.advance(15)
@@ -300,7 +300,7 @@ async def test_probes_begin_with_the_container_and_decide_on_its_life(lab: Lab) 
     second = lab.runtime.last("app").id
     assert second != first
     assert set(lab.probes.running) == {second}
-    await lab.advance(0.2)
+    await lab.advance(0.6)
     assert lab.pod().status.containerStatuses[0].restartCount == 1
     assert not ready(lab)
 
@@ -328,7 +328,7 @@ async def test_other_limits_are_set_in_place(lab: Lab) -> None:
     )
     await lab.add(msgspec.structs.replace(old, spec=spec))
     assert lab.runtime.calls[-1] == "update_resources app"
-    await lab.advance(0.2)
+    await lab.advance(0.6)
     assert lab.pod().status.containerStatuses[0].restartCount == 0
     assert lab.pod().status.containerStatuses[0].resources == more
 

@@ -12,7 +12,7 @@ from sampan.node.contracts import HostVolume, Places, ProbeKind
 from sampan.node.observation import Ending, ResizeRefusal, Story, Wait
 from sampan.runtime.backoff import Exponential, Failures
 
-RETRY = Exponential(first=0.5, longest=10.0)
+RETRY = Exponential(first=1.0, longest=10.0)
 """Before volumes, sandboxes and containers that could not be made are tried again."""
 
 KINDS: tuple[ProbeKind, ...] = ("startup", "liveness", "readiness")

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 WRITERS = 8
 """Requests that are under way at once."""
-PATIENCE = 0.1
+PATIENCE = 0.5
 """Seconds for which a status that nobody waits for may wait for a better one."""
 BACKOFF = Exponential(first=0.1, longest=10.0, jitter=0.2)
 
