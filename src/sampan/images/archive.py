@@ -56,18 +56,26 @@ async def load(store: ImageStore, path: str, name: str = "") -> list[Image]:
     """
     if name:
         name = str(references.parse(name))
-    async with store.adding():
-        try:
-            found = await store.call(lambda: _read(store, path))
-        except (*DAMAGE, OSError) as error:
-            raise ImageFailure("ErrImagePull", f"cannot load {path}: {_words(error)}") from error
-        if name and len(found) != 1:
-            raise ImageFailure("ErrImagePull", f"cannot load {path}: it has {len(found)} images, one name was given")
-        images = []
-        for manifest, names in found:
-            wanted = [name] if name else [str(references.parse(each)) for each in names]
-            images.append(await store.add(manifest, wanted))
-        return images
+    try:
+        async with store.adding():
+            return await _load(store, path, name)
+    except ImageFailure:
+        await store.collect()
+        raise
+
+
+async def _load(store: ImageStore, path: str, name: str) -> list[Image]:
+    try:
+        found = await store.call(lambda: _read(store, path))
+    except (*DAMAGE, OSError) as error:
+        raise ImageFailure("ErrImagePull", f"cannot load {path}: {_words(error)}") from error
+    if name and len(found) != 1:
+        raise ImageFailure("ErrImagePull", f"cannot load {path}: it has {len(found)} images, one name was given")
+    images = []
+    for manifest, names in found:
+        wanted = [name] if name else [str(references.parse(each)) for each in names]
+        images.append(await store.add(manifest, wanted))
+    return images
 
 
 def _words(error: BaseException) -> str:
