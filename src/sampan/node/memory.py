@@ -81,19 +81,21 @@ def adopted_attempts(pod: core_v1.Pod, containers: tuple[Container, ...]) -> dic
 
 def collect_messages(pod: core_v1.Pod, told: tuple[Story, ...], memory: Memory, places: Places) -> None:
     """Read what containers that ended since the last look left behind."""
-    meta = pod.metadata
-    uid = meta.uid or ""
-    logs = places.log_directory(meta.namespace or "", meta.name or "", uid)
     for story in told:
         for container in (story.current, story.previous):
-            if container is None or container.state != "exited" or container.id in memory.messages:
-                continue
-            attempt = container.config.attempt
-            text = messages.read(places.termination_message(uid, story.name, attempt), len(told))
-            policy = container.config.annotations.get(build.MESSAGE_POLICY)
-            if not text and policy == "FallbackToLogsOnError" and container.exit_code:
-                text = messages.of_log(logs / places.log_path(story.name, attempt))
-            memory.messages[container.id] = text
+            if container is not None and container.state == "exited" and container.id not in memory.messages:
+                memory.messages[container.id] = _message(pod, container, places, len(told))
+
+
+def _message(pod: core_v1.Pod, container: Container, places: Places, containers: int) -> str:
+    meta, name, attempt = pod.metadata, container.config.name, container.config.attempt
+    uid = meta.uid or ""
+    text = messages.read(places.termination_message(uid, name, attempt), containers)
+    policy = container.config.annotations.get(build.MESSAGE_POLICY)
+    if text or policy != "FallbackToLogsOnError" or not container.exit_code:
+        return text
+    logs = places.log_directory(meta.namespace or "", meta.name or "", uid)
+    return messages.of_log(logs / places.log_path(name, attempt))
 
 
 def verdicts(
