@@ -105,7 +105,9 @@ async def _one(
     patch: dict[str, str | None] = {key: value for key, value in changes.wanted.items() if now.get(key) != value}
     patch |= {key: None for key in changes.removed if key in now}
     if not patch:
-        done = field.done if field.name == "annotations" else f"not {field.done}"
+        # kubectl looks whether the object's text is another: a map that was not there and is empty now makes it so.
+        same = field.name == "labels" and not (changes.removed and not now)
+        done = f"not {field.done}" if same else field.done
         writing.show(session, target, document, done)
         return
     done = f"un{field.done}" if field.name == "labels" and not changes.wanted else field.done

@@ -107,7 +107,8 @@ class Session:
         self, path: str, query: Mapping[str, str | int | bool], headers: Mapping[str, str] = {}
     ) -> AsyncGenerator[Document, None]:
         """Events of a watch: {"type", "object"}. Ends when the server ends it; raises what an ERROR event says."""
-        response = await self.raw("GET", path, {**query, "watch": True}, headers=headers)
+        limit = {"timeoutSeconds": int(self.timeout) or 1} if self.timeout else {}
+        response = await self.raw("GET", path, {**query, **limit, "watch": True}, headers=headers)
         async with aclosing(lines(response)) as stream:
             async for line in stream:
                 event = _object(line)

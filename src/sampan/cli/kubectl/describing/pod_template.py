@@ -13,9 +13,10 @@ Document = dict[str, Any]
 
 
 def text(template: Document) -> str:
+    """As `rollout history` shows it: with tabs."""
     write = Writer()
     describe(write, template)
-    return write.text()
+    return write.plain()
 
 
 def describe(write: Writer, template: Document | None) -> None:

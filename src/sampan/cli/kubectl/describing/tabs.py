@@ -40,4 +40,8 @@ class Writer:
         self._lines.append("  " * level + text if text else "")
 
     def text(self) -> str:
-        return align("".join(line + "\n" for line in self._lines))
+        return align(self.plain())
+
+    def plain(self) -> str:
+        """With its tabs."""
+        return "".join(line + "\n" for line in self._lines)

@@ -89,7 +89,13 @@ async def _pods(session: Session, words_: Sequence[str]) -> list[Document]:
     word = words_[0]
     wait = seconds(options.pod_running_timeout)
     if "/" not in word or word.split("/")[0] in ("pod", "pods", "po"):
-        return [await pods.of_word(session, word)]
+        try:
+            return [await pods.of_word(session, word)]
+        except StatusError as error:
+            if error.code != 404:
+                raise
+            where = f'in namespace "{session.namespace}"'
+            raise CommandError(f"error: error from server (NotFound): {error.status.message} {where}") from error
     target = (await select.targets(session, [word]))[0]
     document = await session.read(target.path)
     found = await pods.behind(session, target, document, wait=wait)

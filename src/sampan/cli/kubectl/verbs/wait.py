@@ -44,8 +44,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(options: argparse.Namespace, context: Context) -> int:
-    if not options.for_:
-        raise CommandError('error: required flag(s) "for" not set')
     what = options.for_.lower()
     limit = seconds(options.timeout)
     limit = WEEK if limit < 0 else limit
