@@ -27,7 +27,9 @@ def web(machine: Machine, namespace: str) -> str:
 
 
 def inside(machine: Machine, namespace: str, script: str) -> str:
-    return machine.kubectl("-n", namespace, "exec", "shell", "--", "sh", "-c", script, check=False).stdout
+    # The image's wget (Debian's busybox before 1.36.1-5) has no -T and crashes on it; its timeout holds stdout open.
+    command = ("exec", "shell", "--", "sh", "-c", script)
+    return machine.kubectl("-n", namespace, *command, check=False, timeout=20).stdout
 
 
 def ask(address: str, port: int) -> str:
@@ -50,7 +52,7 @@ def cluster_ip(machine: Machine, namespace: str, name: str = "web") -> str:
 @covers("[sig-network] DNS should resolve DNS of partial qualified names for services [LinuxOnly] [Conformance]")
 def test_a_service_answers_by_every_form_of_its_name(machine: Machine, web: str) -> None:
     for name in ("web", f"web.{web}", f"web.{web}.svc", f"web.{web}.svc.cluster.local", cluster_ip(machine, web)):
-        assert "hi, version v1" in inside(machine, web, f"wget -q -T 5 -O - http://{name}/cgi-bin/hello"), name
+        assert "hi, version v1" in inside(machine, web, f"wget -q -O - http://{name}/cgi-bin/hello"), name
 
 
 def test_connections_spread_over_the_pods_from_the_host_too(machine: Machine, web: str) -> None:
@@ -69,7 +71,7 @@ def test_a_node_port_answers_on_loopback_and_on_the_node(machine: Machine, web: 
     eventually(lambda: can_connect("127.0.0.1", port), "the node port")
     assert ask("127.0.0.1", port).startswith("web-")
     assert ask(node, port).startswith("web-")
-    assert "hi" in inside(machine, web, f"wget -q -T 5 -O - http://{node}:{port}/cgi-bin/hello")
+    assert "hi" in inside(machine, web, f"wget -q -O - http://{node}:{port}/cgi-bin/hello")
 
 
 def can_connect(address: str, port: int) -> bool:
@@ -153,7 +155,7 @@ def test_names_of_pods_and_of_external_services(machine: Machine, web: str) -> N
 def test_pods_reach_pods_and_the_node_reaches_them(machine: Machine, web: str) -> None:
     for p in machine.get("-n", web, "pods", "-l", "app=web")["items"]:
         ip, name = p["status"]["podIP"], p["metadata"]["name"]
-        assert name in inside(machine, web, f"wget -q -T 5 -O - http://{ip}:8080/cgi-bin/hello")
+        assert name in inside(machine, web, f"wget -q -O - http://{ip}:8080/cgi-bin/hello")
         assert ask(ip, 8080) == name
 
 
