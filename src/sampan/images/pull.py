@@ -194,11 +194,15 @@ class _Pull:
             writer.write(response.body)
             return
         batch = bytearray()
-        async for chunk in response.body:
-            batch += chunk
-            if len(batch) >= BATCH:
-                await self._write(writer, batch, descriptor)
-                batch = bytearray()
+        try:
+            async for chunk in response.body:
+                batch += chunk
+                if len(batch) >= BATCH:
+                    full, batch = batch, bytearray()
+                    await self._write(writer, full, descriptor)
+        except (OSError, EOFError):
+            await self._write(writer, batch, descriptor)  # the next attempt goes on behind it
+            raise
         await self._write(writer, batch, descriptor)
 
     async def _write(self, writer: Writer, batch: bytearray, descriptor: Descriptor) -> None:
