@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -11,7 +10,7 @@ from urllib.parse import urlsplit
 
 from sampan.http import heads
 from sampan.http.errors import Disconnected, TimedOut
-from sampan.http.flow import Closed
+from sampan.http.flow import Closed, notice_silence
 from sampan.http.link import Link
 from sampan.http.types import Connection, Request, Response
 
@@ -169,7 +168,7 @@ class HttpTransport:
             raise TimedOut(f"{self.name}: no connection within {self._connect_timeout:g} s") from error
         except OSError as error:
             raise Disconnected(f"cannot connect to {self.name}: {error}") from error
-        _keep_alive(transport.get_extra_info("socket"))
+        notice_silence(transport.get_extra_info("socket"))
         return link
 
     async def _slot(self) -> None:
@@ -216,13 +215,3 @@ class HttpTransport:
         if link in self._busy:
             self._busy.discard(link)
             self._release_slot()
-
-
-def _keep_alive(sock: socket.socket) -> None:
-    """A stream may be silent for long: the kernel tells when its peer is gone without a word."""
-    if sock.family in (socket.AF_INET, socket.AF_INET6):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 
@@ -202,3 +203,17 @@ class Closed:
 
     def close(self) -> None:
         pass
+
+
+def notice_silence(sock: socket.socket) -> None:
+    """A stream may be silent for long: let the kernel find out within about a minute when its peer is gone."""
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in (
+            (socket.TCP_KEEPIDLE, 30),
+            (socket.TCP_KEEPINTVL, 10),
+            (socket.TCP_KEEPCNT, 3),
+            (socket.TCP_USER_TIMEOUT, 60_000),
+            (socket.TCP_NODELAY, 1),
+        ):
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from sampan.http import heads
 from sampan.http.errors import BodyTooLarge, Disconnected, TimedOut
-from sampan.http.flow import HIGH, Gate, Inbox, Raw
+from sampan.http.flow import HIGH, Gate, Inbox, Raw, notice_silence
 from sampan.http.incoming import Incoming, Reader, Refused
 from sampan.http.types import Request, Response, Takeover
 
@@ -299,6 +299,7 @@ class Serving(asyncio.Protocol):
     async def _take_over(self, response: Response, takeover: Takeover) -> None:
         assert self._raw is not None
         self._taken = True
+        notice_silence(self._transport.get_extra_info("socket"))
         tail = b"Connection: Upgrade\r\n\r\n"
         self._transport.write(heads.head(response.status, heads.fields(response.headers).lines, tail))
         raw = Raw(self._transport, self._raw, self.gate)
