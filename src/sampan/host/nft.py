@@ -43,9 +43,10 @@ async def apply(script: str) -> None:
     await run("-f", "-", script=script)
 
 
-async def objects(*arguments: str) -> list[dict[str, Any]]:
+async def objects(*arguments: str, handles: bool = False) -> list[dict[str, Any]]:
     """What `nft -j list ...` says, without its header."""
-    listed = json.loads(await run("-j", "list", *arguments) or '{"nftables": []}')
+    options = ("-j", "-a") if handles else ("-j",)
+    listed = json.loads(await run(*options, "list", *arguments) or '{"nftables": []}')
     return [item for item in listed["nftables"] if "metainfo" not in item]
 
 

@@ -41,9 +41,6 @@ class HostPorts:
         await nft.apply(self._ruleset(found) + "".join(elements))
         sysctls.write(sysctls.FORWARD, "1")
 
-    async def present(self) -> bool:
-        return self.table in await nft.tables()
-
     async def teardown(self) -> None:
         """Delete the table; the last instance to go puts forwarding back as the first one found it."""
         found = await self._forward_found()

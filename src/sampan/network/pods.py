@@ -20,9 +20,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from sampan.host import links, netlink
+from sampan.host import links, netlink, nft
 from sampan.host.containers import SandboxConfig
-from sampan.network import hostports, ipam, names, sysctls
+from sampan.network import firewall, hostports, ipam, names, sysctls
 
 T = TypeVar("T")
 
@@ -47,6 +47,8 @@ class BridgeNetwork:
         self._ipam = ipam.Ipam(run_dir / "addresses", pod_cidr)
         self._group = names.group(instance)
         self._leaving = names.group(instance, "leaving")
+        own = (self._ipam.gateway, dns_ip)
+        self._firewall = firewall.Firewall(instance, cluster_cidr, own)
         self._hostports = hostports.HostPorts(instance, pod_cidr, cluster_cidr, dns_ip)
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="pod-network")
         self._reaper = ThreadPoolExecutor(1, thread_name_prefix="pod-network-reaper")
@@ -67,16 +69,20 @@ class BridgeNetwork:
         await self._call(self._make_bridge)
         self._reaper.submit(self._reap)
         await self._hostports.setup(self._ipam.leases.values())
+        await self._firewall.open(await nft.objects("chains"))
 
     async def ensure(self) -> None:
-        """Bring the rules back if somebody flushed them (a firewall that reloads)."""
-        if not await self._hostports.present():
+        """Bring the rules back if a firewall that was reloaded flushed them; look whether there is a new one."""
+        chains = await nft.objects("chains")
+        if self._hostports.table not in firewall.tables(chains):
             log.warning("table %s was gone, writing it again", self._hostports.table)
             await self._hostports.setup(self._ipam.leases.values())
+        await self._firewall.open(chains)
 
     async def teardown(self) -> None:
         """Remove the pods' links too. Idempotent."""
         await asyncio.get_running_loop().run_in_executor(self._reaper, self._remove_bridge)
+        await self._firewall.close(await nft.objects("chains"))
         await self._hostports.teardown()
         self._ipam.load()
         self._ipam.clear()
