@@ -127,3 +127,25 @@ def test_host_ports(mine: Any, theirs: Any, clash: bool) -> None:
 def test_sysctls(name: str, more: dict[str, Any], allowed: bool) -> None:
     spec = pod(securityContext={"sysctls": [{"name": name, "value": "1"}]}, **more)
     assert reason(spec) == ("" if allowed else "SysctlForbidden")
+
+
+@pytest.mark.parametrize(
+    ("spec", "pressures", "allowed"),
+    [
+        (pod(), (), True),
+        (pod(), ("MemoryPressure",), False),
+        (pod(asks(memory="1Mi")), ("MemoryPressure",), True),
+        (
+            pod(tolerations=[{"key": "node.kubernetes.io/memory-pressure", "operator": "Exists"}]),
+            ("MemoryPressure",),
+            True,
+        ),
+        (pod(asks(memory="1Mi")), ("DiskPressure",), False),
+        (pod(priority=2_000_000_001), ("DiskPressure", "MemoryPressure"), True),
+    ],
+)
+def test_pressure(spec: core_v1.Pod, pressures: tuple[str, ...], allowed: bool) -> None:
+    found = admission.refuse(spec, (), LABELS, CONFIG, pressures)
+    assert (found is None) is allowed
+    if found is not None:
+        assert found.message == f"Pod was rejected: The node had condition: [{' '.join(pressures)}]. "

@@ -183,13 +183,6 @@ async def test_many_pods_come_up_together(lab: Lab) -> None:
     assert [phase(lab, f"p{number}") for number in range(30)] == ["Running"] * 30
 
 
-async def test_an_evicted_pod_fails_with_the_reason(lab: Lab) -> None:
-    await lab.add(pod("app"))
-    lab.agent.evict(lab.pod(), "Evicted", "The node was low on resource: memory.")
-    await lab.settle()
-    assert (phase(lab), lab.pod().status.reason) == ("Failed", "Evicted")
-
-
 async def test_what_the_server_of_the_node_asks_for(lab: Lab) -> None:
     await lab.add(pod("app"))
     found = lab.agent.pod("default", "web")

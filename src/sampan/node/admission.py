@@ -5,7 +5,7 @@ Pure. Reasons and messages are upstream's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from sampan.api import quantity, selectors
 from sampan.api.types import core_v1
@@ -37,11 +37,19 @@ PREFIX = "Pod was rejected: "
 
 
 def refuse(
-    pod: core_v1.Pod, others: Iterable[core_v1.Pod], labels: Mapping[str, str], config: NodeConfig
+    pod: core_v1.Pod,
+    others: Iterable[core_v1.Pod],
+    labels: Mapping[str, str],
+    config: NodeConfig,
+    pressures: Collection[str] = (),
 ) -> Ending | None:
-    """Why the pod cannot run here, None when it can. `others` run already; `labels` are the node's."""
+    """Why the pod cannot run here, None when it can. `others` run already; `labels` are the node's.
+
+    `pressures` are the types of the node's conditions of pressure that hold.
+    """
     admitted = tuple(others)
     for refusal in (
+        _pressure(pod, pressures),
         _system(pod),
         _sysctls(pod, config),
         _room(pod, admitted, config),
@@ -67,6 +75,20 @@ def refuse_resize(pod: core_v1.Pod, others: Iterable[core_v1.Pod], config: NodeC
             return ResizeRefusal("Infeasible", f"Node didn't have enough capacity: {figures}")
     refusal = _room(pod, tuple(others), config)
     return ResizeRefusal("Deferred", refusal[1]) if refusal is not None else None
+
+
+def _pressure(pod: core_v1.Pod, pressures: Collection[str]) -> Refusal:
+    """Critical pods come in always; while memory alone is short, so do those that asked for some."""
+    if not pressures or resources.is_critical(pod):
+        return None
+    if set(pressures) == {"MemoryPressure"}:
+        tolerated = any(
+            each.key == "node.kubernetes.io/memory-pressure" and each.effect in (None, "", "NoSchedule")
+            for each in pod.spec.tolerations
+        )
+        if tolerated or resources.qos_class(pod) != "BestEffort":
+            return None
+    return "Evicted", f"The node had condition: [{' '.join(sorted(pressures))}]. "
 
 
 def _system(pod: core_v1.Pod) -> Refusal:

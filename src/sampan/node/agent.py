@@ -31,6 +31,7 @@ from sampan.node.node_config import NodeConfig
 from sampan.node.observation import Ending
 from sampan.node.registration import Registration
 from sampan.node.statuses import StatusWriter
+from sampan.node.warden import Warden
 from sampan.node.worker import Worker
 from sampan.runtime import tasks
 from sampan.runtime.clock import Clock, RealClock, rfc3339
@@ -112,12 +113,12 @@ class Agent:
         ready = [each for each in self._inventory.sandboxes(pod.metadata.uid or "") if each.ready]
         return ready[-1].id if ready else ""
 
-    def evict(self, pod: core_v1.Pod, reason: str, message: str) -> None:
-        """End a pod because the node cannot bear it."""
+    def evict(self, pod: core_v1.Pod, reason: str, message: str, grace: float | None = None) -> None:
+        """End a pod because the node cannot bear it, with its own grace period unless told otherwise."""
         worker = self._workers.get(pod.metadata.uid or "")
         if worker is not None:
             deeds.tell(self._node, worker.pod, "Warning", reason, message)
-            worker.end(Ending(reason, message, machine.grace_period(pod)))
+            worker.end(Ending(reason, message, machine.grace_period(pod) if grace is None else grace))
 
     @property
     def synced(self) -> bool:
@@ -143,6 +144,7 @@ class Agent:
                 self._adopt()
                 group.supervise("housekeeping", self._keep_house)
                 group.supervise("image collection", self._keep_images)
+                group.supervise("pressure", Warden(self._node, lambda: tuple(self._workers.values()), self.evict).run)
                 await asyncio.get_running_loop().create_future()
 
     async def _register(self) -> None:
@@ -241,7 +243,8 @@ class Agent:
 
     def _refusal(self, worker: Worker) -> Ending | None:
         labels = self.registration.node.metadata.labels or {}
-        return admission.refuse(worker.pod, self._others(worker), labels, self.config)
+        pressures = self.registration.pressures()
+        return admission.refuse(worker.pod, self._others(worker), labels, self.config, pressures)
 
     def _judge_resize(self, worker: Worker) -> None:
         worker.judge(admission.refuse_resize(worker.pod, self._others(worker), self.config))

@@ -6,7 +6,8 @@ import asyncio
 import base64
 import logging
 import os
-from collections.abc import Callable, Collection
+import sys
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from sampan.api.types import core_v1
@@ -157,14 +158,20 @@ class Images:
         self._idle_since = {id: at for id, at in self._idle_since.items() if id in present}
         capacity, available = disk(str(self._config.places.root))
         wanted = excess(capacity, available, self._config.image_gc_high, self._config.image_gc_low)
-        if wanted <= 0:
-            return 0
-        freed = 0
+        return await self._free(wanted, used, images) if wanted > 0 else 0
+
+    async def reclaim(self, used: Collection[str]) -> int:
+        """The disk is nearly full: remove every image that no container uses. Returns bytes freed."""
+        return await self._free(sys.maxsize, used, await self.service.images(), age=0.0)
+
+    async def _free(self, wanted: int, used: Collection[str], images: Sequence[Image], age: float | None = None) -> int:
+        now, freed = self._clock.now(), 0
+        youngest = self._config.image_gc_age if age is None else age
         for image in sorted(images, key=lambda each: max(each.used_at, self._idle_since.get(each.id, now))):
             if freed >= wanted:
                 break
             idle = now - max(image.used_at, self._idle_since.get(image.id, now))
-            if image.id in used or idle < self._config.image_gc_age:
+            if image.id in used or idle < youngest:
                 continue
             try:
                 freed += await self.service.remove(image.id)

@@ -59,9 +59,10 @@ class Registration:
         self._told_at = 0.0
         self._look = asyncio.Event()
 
-    def under_pressure(self, kind: str) -> bool:
-        """`kind` is the type of a condition, such as MemoryPressure."""
-        return self._pressure.holds(kind, self._clock.now())
+    def pressures(self) -> tuple[str, ...]:
+        """The types of the conditions of pressure that hold, such as MemoryPressure."""
+        now = self._clock.now()
+        return tuple(kind for kind in self._pressure.seen if self._pressure.holds(kind, now))
 
     def look(self) -> None:
         """Something of the status has changed: tell it now and not at the next look."""

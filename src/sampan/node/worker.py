@@ -148,6 +148,11 @@ class Worker:
         return bool(self.pod.metadata.deletionTimestamp) and self._memory.released and not asked
 
     @property
+    def ending(self) -> bool:
+        """It is on its way out, or has ended."""
+        return bool(self._memory.stop_by) or self._memory.verdict is not None
+
+    @property
     def over(self) -> bool:
         """It has ended and holds nothing of the node's any more."""
         return self._memory.released
