@@ -22,7 +22,8 @@ from typing import Any, NoReturn
 
 BACKOFF_FIRST = 0.1
 BACKOFF_LIMIT = 10.0
-STABLE_AFTER = 1.0
+BACKOFF_LIMIT_READY = 1.0
+STABLE_AFTER = 60.0
 STOP_DEADLINE = 15.0
 LOG_LIMIT = 10 * 1024 * 1024
 PR_SET_PDEATHSIG = 1
@@ -205,9 +206,9 @@ class Supervisor:
         lived = time.monotonic() - child.started
         code = os.waitstatus_to_exitcode(status)
         child.last_exit = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        # Who became ready and stayed so for a moment has not failed to start: it is needed again at once.
-        stable = child.ready_after > 0 and lived - child.ready_after > STABLE_AFTER
-        child.backoff = BACKOFF_FIRST if stable else min(child.backoff * 2, BACKOFF_LIMIT)
+        # Who became ready did not fail to start: it is needed again soon.
+        limit = BACKOFF_LIMIT_READY if child.ready_after else BACKOFF_LIMIT
+        child.backoff = BACKOFF_FIRST if lived > STABLE_AFTER else min(child.backoff * 2, limit)
         child.due = time.monotonic() + child.backoff
         child.pid = 0
         child.restarts += 1
