@@ -234,6 +234,7 @@ async def run_manager(cluster: ClusterConfig, channel: Channel) -> None:
         signing_certificate=(directory / "ca.crt").read_text(),
         signing_key=(directory / "ca.key").read_text(),
         cluster_cidr=cluster.pod_cidr,
+        volume_root=str(cluster.data_dir / "volumes"),
     )
     manager = Manager(client, settings=settings, informers=informers)
     scheduler = Scheduler(Client(schedulers, ALL, user_agent="sampan-scheduler"), informers)

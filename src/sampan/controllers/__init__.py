@@ -28,6 +28,7 @@ from sampan.controllers import (
     statefulset,
     tainteviction,
     ttlafterfinished,
+    volumes,
 )
 from sampan.controllers.settings import Settings
 from sampan.runtime.controller import Declaration
@@ -60,4 +61,5 @@ ALL: tuple[Declare, ...] = (
     job.declare,
     cronjob.declare,
     ttlafterfinished.declare,
+    *volumes.DECLARATIONS,
 )

@@ -22,3 +22,5 @@ class Settings:
     """A node that has not renewed its Lease for so long is not ready any more."""
     node_startup_grace_period: float = 60.0
     terminated_pod_gc_threshold: int = 12500
+    volume_root: str = ""
+    """Where on each node the volumes of the class `standard` lie; "" makes no such class and provisions nothing."""

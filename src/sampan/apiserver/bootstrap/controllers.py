@@ -146,6 +146,8 @@ CONTROLLERS: dict[str, tuple[Document, ...]] = {
         rule("get", "core", "configmaps", "kube-apiserver-legacy-service-account-token-tracking"),
         rule("patch delete", "core", "secrets"),
     ),
+    # Ours: the class `standard`, whose volumes are directories on nodes.
+    "local-volume-provisioner": (rule("create", STORAGE, "storageclasses"),),
     "namespace-controller": (
         rule(f"{READ} delete", "core", "namespaces"),
         rule("update", "core", "namespaces/finalize namespaces/status"),

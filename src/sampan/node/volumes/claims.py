@@ -11,6 +11,9 @@ from sampan.node.contracts import HostVolume
 from sampan.node.volumes import host_path, ownership
 from sampan.node.volumes.types import Setup, VolumeFailure, Work
 
+PROVISIONED_BY, PROVISIONER = "pv.kubernetes.io/provisioned-by", "sampan.dev/local"
+"""Volumes of our own provisioner: their directory is made when it is mounted for the first time."""
+
 
 async def prepare_claim(setup: Setup, pod: core_v1.Pod, volume: core_v1.Volume) -> Work:
     source = volume.persistentVolumeClaim
@@ -58,15 +61,20 @@ async def _bound(setup: Setup, pod: core_v1.Pod, claim: core_v1.PersistentVolume
     if spec.hostPath is not None:
         return host_path.work(spec.hostPath, readonly=readonly)
     if spec.local is not None:
-        return Work(HostVolume(spec.local.path, readonly), _local(spec.local.path, pod, readonly))
+        made = bound.metadata.annotations.get(PROVISIONED_BY) == PROVISIONER
+        return Work(HostVolume(spec.local.path, readonly), _local(spec.local.path, pod, readonly, made))
     raise VolumeFailure(f"PV {name} is of a type that this node does not mount: it mounts hostPath and local")
 
 
-def _local(path: str, pod: core_v1.Pod, readonly: bool) -> Callable[[], None]:
+def _local(path: str, pod: core_v1.Pod, readonly: bool, made: bool) -> Callable[[], None]:
     context, gid = pod.spec.securityContext, ownership.group(pod)
     only_root = context is not None and context.fsGroupChangePolicy == "OnRootMismatch"
 
     def action() -> None:
+        if made and not os.path.isdir(path):
+            os.makedirs(path, exist_ok=True)
+            # Whoever the pod runs as may write, as in an emptyDir.
+            os.chmod(path, 0o777)  # noqa: S103
         if not os.path.isdir(path):
             raise VolumeFailure(f'path "{path}" does not exist')
         if gid >= 0 and not readonly:
