@@ -215,6 +215,7 @@ def test_interrupted_downloads_go_on(tmp_path: Path) -> None:
 
     def download(data: bytes, expected: str = "") -> None:
         with content.writer(resume="x") as writer:
+            writer.recover()
             writer.write(data)
             if not expected:
                 raise ConnectionError

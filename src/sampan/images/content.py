@@ -50,7 +50,7 @@ class Content:
         return open(self.path(digest), "rb")
 
     def writer(self, resume: str = "") -> Writer:
-        """A new blob. With `resume`, a name under which an interrupted download is found again."""
+        """A new blob. With `resume`, a name under which an interrupted download is kept; `recover` goes on with it."""
         return Writer(self, resume)
 
     def put(self, data: bytes | Iterable[bytes], digest: str = "") -> str:
@@ -96,10 +96,6 @@ class Writer:
         self._file: BinaryIO = open(self._path, "a+b" if resume else "w+b")  # noqa: SIM115  closed in __exit__
         self._done = False
         self.written = 0
-        self._file.seek(0)
-        while chunk := self._file.read(CHUNK):
-            self._hash.update(chunk)
-            self.written += len(chunk)
 
     def __enter__(self) -> Writer:
         return self
@@ -108,8 +104,16 @@ class Writer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
-        if not self._done and not (self._resume and kind is not None and not issubclass(kind, DigestMismatch)):
+        interrupted = kind is not None and not issubclass(kind, DigestMismatch)
+        if not self._done and not (self._resume and interrupted and self.written):
             os.unlink(self._path)
+
+    def recover(self) -> None:
+        """Take up what an interrupted download left: it is read again for its hash."""
+        self._file.seek(0)
+        while chunk := self._file.read(CHUNK):
+            self._hash.update(chunk)
+            self.written += len(chunk)
 
     def write(self, data: bytes) -> None:
         self._hash.update(data)

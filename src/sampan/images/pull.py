@@ -22,7 +22,7 @@ from sampan.images.reference import DEFAULT_REGISTRY, Reference
 from sampan.images.registry_client import Connect, RegistryClient, RegistryError, read
 
 PARALLEL = 3  # layers of one image under way at once
-ATTEMPTS = 4  # of one blob, each going on where the last one stopped
+ATTEMPTS = 3  # of one blob that bring nothing more; each goes on where the last one stopped
 BATCH = 1 << 20
 _MANIFEST_LIMIT = 8 << 20
 _UNAVAILABLE = (429, 500, 502, 503, 504)
@@ -164,16 +164,19 @@ class _Pull:
     async def _fetch(self, descriptor: Descriptor) -> None:
         if self.content.has(descriptor.digest):
             return
-        for attempt in range(1, ATTEMPTS + 1):
+        name = descriptor.digest.removeprefix("sha256:")
+        left, reached = ATTEMPTS, 0
+        while True:
             try:
-                # an interrupted download is read again for its hash
-                name = descriptor.digest.removeprefix("sha256:")
-                with await self.call(lambda: self.content.writer(resume=name)) as writer:  # noqa: B023  awaited here
+                with self.content.writer(resume=name) as writer:
+                    await self.call(writer.recover)
                     await self._download(descriptor, writer)
                     await self.call(lambda: writer.commit(descriptor.digest))
                 return
             except (OSError, EOFError):
-                if attempt == ATTEMPTS:
+                left = ATTEMPTS if writer.written > reached else left - 1
+                reached = max(reached, writer.written)
+                if not left:
                     raise
 
     async def _download(self, descriptor: Descriptor, writer: Writer) -> None:
