@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 WATCH_SECONDS = 300
 """A watch is asked to end after 1 to 2 times this, so that a dead connection is noticed and load spreads."""
 
-SLOWEST = 30.0
+SLOWEST = 5.0
 """Seconds between attempts when the server cannot be reached; the first waits 0.05 and each doubles."""
 
 
