@@ -14,7 +14,7 @@ from sampan.cli import cluster_options
 from sampan.cli.context import CommandError, Context
 from sampan.host.containers import Image, ImageFailure
 from sampan.images import archive
-from sampan.images.documents import BadImage
+from sampan.images import reference as references
 from sampan.images.store import ImageStore
 
 EXAMPLES = "sampan image load web.tar\ndocker save web:1 | sampan image load -\nsampan image rm web:1"
@@ -39,6 +39,8 @@ async def run(options: argparse.Namespace, context: Context) -> int:
     directory = cluster.data_dir / "images"
     if os.geteuid() != 0:
         raise CommandError("not root: the node's images belong to root; run it with sudo")
+    if options.verb != "load" and not directory.is_dir():
+        raise CommandError(f"cluster {cluster.name} has no images yet; `sampan image load FILE` brings one")
     store = ImageStore(str(directory))
     try:
         if options.verb == "load":
@@ -56,8 +58,8 @@ async def _load(store: ImageStore, files: Sequence[str], tag: str, context: Cont
             raise CommandError(f"{file}: there is no such file")
         try:
             images = await archive.load(store, "/dev/stdin" if file == "-" else file, tag)
-        except (BadImage, ImageFailure, OSError) as error:
-            raise CommandError(f"{file}: {error}") from error
+        except (ImageFailure, OSError) as error:
+            raise CommandError(str(error)) from error
         for image in images:
             context.out(f"loaded {', '.join(image.references) or image.id}")
     return 0
@@ -100,26 +102,31 @@ def _rows(image: Image) -> list[tuple[str, str, str, str]]:
 
 
 def _size(count: int) -> str:
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count}{unit}" if unit == "B" else f"{count:.3g}{unit}"
-        count //= 1000
-    return f"{count:.3g}GB"
+    size, units = float(count), ["GB", "MB", "kB", "B"]
+    while size >= 1000 and len(units) > 1:
+        size /= 1000
+        units.pop()
+    return f"{size:.4g}{units[-1]}"
 
 
 async def _remove(store: ImageStore, names: Sequence[str], context: Context) -> int:
+    """A name is taken away, and the image with its last one; an ID takes all names at once."""
     failed = 0
     for name in names:
         try:
             image = await store.image(name)
             if image is None:
-                context.err(f"{name}: there is no such image")
+                context.err(f"{name}: there is no such image; `sampan image ls` shows what is there")
                 failed = 1
                 continue
-            freed = await store.remove(image.id)
+            by_id = image.id.removeprefix("sha256:").startswith(name.removeprefix("sha256:"))
+            others = [] if by_id else [each for each in image.references if each != str(references.parse(name))]
+            freed = await (store.untag(name) if others else store.remove(image.id))
         except ImageFailure as error:
             context.err(f"{name}: {error}")
             failed = 1
             continue
-        context.out(f"removed {name} ({_size(freed)} freed)")
+        context.out(
+            f"untagged {name}, also {', '.join(others)}" if others else f"removed {name} ({_size(freed)} freed)"
+        )
     return failed
