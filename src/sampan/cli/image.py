@@ -126,7 +126,6 @@ async def _remove(store: ImageStore, names: Sequence[str], context: Context) -> 
             context.err(f"{name}: {error}")
             failed = 1
             continue
-        context.out(
-            f"untagged {name}, also {', '.join(others)}" if others else f"removed {name} ({_size(freed)} freed)"
-        )
+        kept = f"untagged {name}; the image stays as {', '.join(others)}"
+        context.out(kept if others else f"removed {name} ({_size(freed)} freed)")
     return failed
