@@ -169,6 +169,22 @@ async def test_a_sandbox_that_cannot_be_made_is_tried_again(lab: Lab) -> None:
     assert ready(lab)
 
 
+async def test_what_the_runtime_cannot_do_is_not_pretended(lab: Lab) -> None:
+    await lab.add(pod("app", hostUsers=False))
+    await lab.add(pod("app", meta={"name": "two", "uid": "u2"}, runtimeClassName="gone"))
+    lab.server.put("runtimeclasses", {"metadata": {"name": "sandboxed"}, "handler": "kata"})
+    lab.server.put("runtimeclasses", {"metadata": {"name": "usual"}, "handler": "runc"})
+    await lab.add(pod("app", meta={"name": "three", "uid": "u3"}, runtimeClassName="sandboxed"))
+    await lab.add(pod("app", meta={"name": "four", "uid": "u4"}, runtimeClassName="usual"))
+    said = [each for each in lab.server.events() if each.startswith("FailedCreatePodSandBox")]
+    assert [text.removeprefix("FailedCreatePodSandBox: Failed to create pod sandbox: ") for text in said] == [
+        "spec.hostUsers: false asks for a user namespace: not supported",
+        'failed to get runtime class "gone": runtimeclasses "gone" not found',
+        'no runtime for "kata" is configured',
+    ]
+    assert [call for call in lab.runtime.calls if call.startswith("run_sandbox")] == ["run_sandbox four 0"]
+
+
 @covers("[sig-node] Pods should be submitted and removed [Conformance] [NodeConformance]")
 async def test_a_deleted_pod_goes_without_a_trace(lab: Lab) -> None:
     await lab.add(pod("app"))

@@ -90,6 +90,8 @@ async def make_sandbox(node: Node, pod: core_v1.Pod, attempt: int) -> Sandbox:
         message = "Pod sandbox changed, it will be killed and re-created."
         tell(node, pod, "Normal", "SandboxChanged", message)
     try:
+        if pod.spec.hostUsers is False:
+            raise NotStarted("FailedCreatePodSandBox", "spec.hostUsers: false asks for a user namespace: not supported")
         if pod.spec.runtimeClassName:
             await _check_handler(node, pod.spec.runtimeClassName)
         sandbox = await node.runtime.run_sandbox(build.sandbox_config(pod, attempt, node.parts, node.config))
@@ -107,7 +109,7 @@ async def _check_handler(node: Node, name: str) -> None:
     except FAILURES as error:
         raise NotStarted("FailedCreatePodSandBox", f'failed to get runtime class "{name}": {error}') from error
     if handler not in node.config.handlers:
-        raise NotStarted("FailedCreatePodSandBox", f"no runtime for {handler!r} is configured")
+        raise NotStarted("FailedCreatePodSandBox", f'no runtime for "{handler}" is configured')
 
 
 async def create_container(
