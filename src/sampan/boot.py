@@ -182,6 +182,7 @@ async def run_apiserver(cluster: ClusterConfig, channel: Channel) -> None:
             signer=load(directory / "sa.key"),
             service_cidr=cluster.service_cidr,
             service_ip=cluster.service_ip,
+            dns_ip=cluster.dns_ip,
             advertise=(cluster.advertise_ip, cluster.api_port),
             version=VERSION,
             connector=connector,
@@ -291,6 +292,7 @@ async def run_node(cluster: ClusterConfig, node: Node, channel: Channel) -> None
                 group.create_task(network.run(), name="network")
                 group.create_task(server.run(), name="server")
                 group.create_task(StorageLimits(agent, config.places).run(), name="storage limits")
+                group.create_task(images.collect(), name="image leftovers")
                 await agent.registration.registered.wait()
                 await network.ready()
                 channel.ready()

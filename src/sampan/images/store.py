@@ -14,7 +14,7 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -295,11 +295,14 @@ class ImageStore:
 
     def _refuse_mounted(self, id: str, layers: Sequence[str]) -> None:
         """A layer below a mounted overlay must not go, whoever mounted it."""
+        if self._mounted(layers):
+            raise ImageFailure("ImageInUse", f"image {id} is used by a running container")
+
+    def _mounted(self, layers: Iterable[str]) -> set[str]:
         with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
             mounted = file.read()
         # without the directory above, which mounts of many layers leave out
-        if any("/".join(self.layers.path(layer).split("/")[-2:]) in mounted for layer in layers):
-            raise ImageFailure("ImageInUse", f"image {id} is used by a running container")
+        return {layer for layer in layers if "/".join(self.layers.path(layer).split("/")[-2:]) in mounted}
 
     async def collect(self) -> int:
         """Delete content that no image needs, and what a crash left; returns bytes freed. For the start.
@@ -318,6 +321,7 @@ class ImageStore:
             self.layers.discard_partial()
             records = self._refresh().records.values()
             layers = {layer for record in records for layer in record.layers}
+            layers |= self._mounted(self.layers.known())
             blobs = {blob for record in records for blob in record.blobs}
             freed = sum(self.layers.remove(layer) for layer in self.layers.known() if layer not in layers)
             return freed + sum(self.content.remove(blob) for blob in list(self.content.digests()) if blob not in blobs)
