@@ -85,6 +85,28 @@ async def publish(resources: Resources, service_ip: str, advertise: tuple[str, i
     await _ensure(resources, discovery.ENDPOINT_SLICE, piece, ("endpoints", "ports"))
 
 
+async def publish_dns(resources: Resources, dns_ip: str) -> None:
+    """The service `kube-dns`: it holds the address at which every node's own DNS server answers its pods."""
+    service: Document = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": "kube-dns",
+            "namespace": "kube-system",
+            "labels": {"k8s-app": "kube-dns", "kubernetes.io/name": "DNS"},
+        },
+        "spec": {
+            "type": "ClusterIP",
+            "clusterIP": dns_ip,
+            "ports": [
+                {"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53},
+                {"name": "dns-tcp", "port": 53, "protocol": "TCP", "targetPort": 53},
+            ],
+        },
+    }
+    await _ensure(resources, core.SERVICE, service, ("spec",))
+
+
 async def _ensure(resources: Resources, kind: Kind, document: Document, parts: tuple[str, ...]) -> None:
     meta = metadata(document)
     namespace, name = meta["namespace"], meta["name"]

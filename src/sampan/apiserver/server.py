@@ -24,7 +24,7 @@ from sampan.apiserver.metrics import Metrics
 from sampan.apiserver.negotiation import Negotiator
 from sampan.apiserver.resource import Resources
 from sampan.apiserver.routes import Router
-from sampan.apiserver.seed import install, publish
+from sampan.apiserver.seed import install, publish, publish_dns
 from sampan.apiserver.subresources.connect import Connections
 from sampan.apiserver.subresources.pods import Pods
 from sampan.apiserver.subresources.scale import Scales
@@ -44,13 +44,14 @@ PROXY_VERBS = ("get", "create", "update", "patch", "delete")
 class Config:
     """`signer` signs service-account tokens. `advertise` is where pods find this server (None: nowhere).
 
-    `service_ip` is the ClusterIP of the service `kubernetes`; `connector` the way to nodes, None where nodes only
-    pretend. `tokens` maps static bearer tokens to users.
+    `service_ip` is the ClusterIP of the service `kubernetes`, `dns_ip` that of `kube-dns` ("" without DNS).
+    `connector` is the way to nodes, None where they only pretend. `tokens` maps static bearer tokens to users.
     """
 
     signer: Signer
     service_cidr: str = "10.96.0.0/16"
     service_ip: str = "10.96.0.1"
+    dns_ip: str = ""
     node_ports: tuple[int, int] = (30000, 32767)
     advertise: tuple[str, int] | None = None
     version: str = "v1.37.0"
@@ -107,6 +108,8 @@ class Server:
         await install(self.resources)
         if self._config.advertise:
             await publish(self.resources, self._config.service_ip, self._config.advertise)
+        if self._config.dns_ip:
+            await publish_dns(self.resources, self._config.dns_ip)
 
     async def run(self) -> None:
         """Until cancelled; raises what ended the cache. Superseded revisions are forgotten after 5 to 10 minutes."""
