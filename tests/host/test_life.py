@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
 import pytest
 
 from sampan.host.containers import RuntimeFailure
-from tests.host.lab import Lab, container, records
+from tests.host.lab import Lab, container, read, records
 
 pytestmark = pytest.mark.kernel
 
@@ -79,3 +80,47 @@ async def test_network_that_refuses_leaves_nothing(lab: Lab) -> None:
         await lab.run_sandbox()
     assert lab.leftovers(live=True) == []
     assert Path(lab.run).exists()
+
+
+async def test_no_descriptor_is_left(lab: Lab) -> None:
+    async def cycle() -> None:
+        pod = await lab.run_sandbox(share_pid=True)
+        id = await lab.start(pod, "while read a; do echo $a; done", stdin=True)
+        assert (await lab.runtime.run(id, ["true"], 20)).code == 0
+        for tty in (False, True):
+            session = await lab.runtime.exec(id, ["cat"], tty=tty, stdin=True)
+            await session.write_stdin(b"x\n")
+            await read(session, b"x")
+            await session.close()
+        attached = await lab.runtime.attach(id)
+        await attached.write_stdin(b"y\n")
+        await read(attached, b"y")
+        await attached.close()
+        with pytest.raises(RuntimeFailure):
+            await lab.runtime.connect(pod.id, 9)
+        with pytest.raises(RuntimeFailure):
+            await lab.runtime.run(id, ["/absent"], 20)
+        with pytest.raises(RuntimeFailure):
+            await lab.start(pod, "", command=("/absent",))
+        await lab.runtime.remove_sandbox(pod.id)
+
+    await cycle()
+    before = sorted(os.readlink(f"/proc/self/fd/{name}") for name in open_descriptors())
+    for _ in range(3):
+        await cycle()
+    after = sorted(os.readlink(f"/proc/self/fd/{name}") for name in open_descriptors())
+    assert len(after) == len(before), (before, after)
+
+
+def open_descriptors() -> list[str]:
+    return [name for name in os.listdir("/proc/self/fd") if os.path.islink(f"/proc/self/fd/{name}")]
+
+
+async def test_many_pods_at_once(lab: Lab) -> None:
+    """As many as a node takes: all run, each has its own namespaces, and all of it goes again."""
+    pods = await asyncio.gather(*(lab.run_sandbox() for _ in range(60)))
+    ids = await asyncio.gather(*(lab.start(pod, "sleep 1000") for pod in pods))
+    results = await asyncio.gather(*(lab.runtime.run(id, ["readlink", "/proc/self/ns/net"], 60) for id in ids))
+    assert len({result.stdout for result in results}) == 60
+    await asyncio.gather(*(lab.runtime.remove_sandbox(pod.id) for pod in pods))
+    assert lab.leftovers(live=True) == []
