@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import ssl
+import subprocess
 import sys
 import tempfile
 import time
@@ -29,13 +30,11 @@ SAMPAN = (sys.executable, "-m", "sampan.cli.main")
 
 
 async def call(*command: str) -> str:
-    process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    out = (await process.communicate())[0].decode()
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(command)}: {out}")
-    return out
+    """Run a program to its end; the loop's own subprocesses would wait for children that keep the pipe open."""
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {done.stdout}{done.stderr}")
+    return done.stdout
 
 
 @dataclass(slots=True)
@@ -136,7 +135,8 @@ async def lab(*, image: bool = False) -> AsyncIterator[Lab]:
     if os.geteuid() != 0:
         raise RuntimeError("a cluster needs root")
     # The state goes to a real disk: durable writes are part of the figures.
-    place = Lab(Path(tempfile.mkdtemp(prefix="sampan-bench-", dir="/var/tmp")))
+    number = int(os.environ.get("SAMPAN_BENCH", "0"))  # several runs beside each other need different ones
+    place = Lab(Path(tempfile.mkdtemp(prefix="sampan-bench-", dir="/var/tmp")), f"{NAME}{number or ''}", number)
     try:
         await place.up()
         await place.make_token()
