@@ -68,6 +68,9 @@ def supervise(cluster: ClusterConfig, listener: int, *, detach: bool) -> None:
             null = os.open(os.devnull, os.O_RDONLY)
             os.dup2(null, 0)
             os.close(null)
+            # Whoever called us may have left more open than it meant to, and wait for the end of such a pipe.
+            os.closerange(3, listener)
+            os.closerange(listener + 1, os.sysconf("SC_OPEN_MAX"))
         supervisor.redirect(cluster.log_dir / "supervisor.log")
         from sampan import boot
 
