@@ -396,7 +396,7 @@ async def test_close_lets_answers_finish_and_cuts_what_does_not() -> None:
 
 
 Step = Callable[[RawClient], object]
-QUICK = Limits(head_time=0.01, body_time=0.01, idle_time=0.01, write_time=0.01)
+QUICK = Limits(head_time=0.01, body_time=0.01, idle_time=0.01, write_time=0.01, stream_time=0.01)
 
 
 @pytest.fixture
@@ -492,3 +492,30 @@ async def test_a_watch_without_events_is_not_idle() -> None:
         await asyncio.sleep(0.1)
         go.set()
         assert b"second" in await client.reader.readuntil(b"second\r\n")
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_an_answer_that_nobody_takes_is_cut_a_stream_is_left_to_its_reader() -> None:
+    limits = Limits(write_time=0.01, stream_time=1000)
+    size = 20_000_000
+
+    async def stream() -> AsyncIterator[bytes]:
+        for _ in range(200):
+            yield b"x" * (size // 200)
+
+    def handler(request: Request) -> Response:
+        return Response(200, stream() if request.path == "/stream" else b"x" * size, ())
+
+    async with talking(handler, limits) as (server, client):
+        client.writer.transport.pause_reading()
+        await client.send(GET)
+        while not server.connections:
+            await asyncio.sleep(0.001)
+        while server.connections:
+            await asyncio.sleep(0.001)
+    async with talking(handler, limits) as (server, client):
+        client.writer.transport.pause_reading()
+        await client.send(b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asyncio.sleep(0.1)
+        client.writer.transport.resume_reading()
+        assert len((await client.answer()).body) == size

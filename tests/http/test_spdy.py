@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sampan.http import spdy_frames as wire
@@ -256,3 +256,37 @@ async def test_a_peer_that_never_mentions_windows_is_not_waited_for() -> None:
         await connection.write(wire.data(1, b"", fin=True))
         connection.close()
         await transport.close()
+
+
+@given(st.lists(st.binary(max_size=60) | st.builds(wire._control, st.integers(1, 10), st.integers(0, 3), st.binary(max_size=40)) | st.builds(wire.data, st.integers(0, 5), st.binary(max_size=100)), max_size=12))  # fmt: skip  # noqa: E501
+@settings(max_examples=60, deadline=None)
+def test_no_frames_make_a_session_hang_or_fail(pieces: list[bytes]) -> None:
+    async def run() -> None:
+        ended = asyncio.Event()
+
+        async def takeover(connection: Connection) -> None:
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    server = Session(connection, server=True)
+                    tasks.create_task(echo(server))
+                    await server.run()
+            except* Disconnected:
+                pass  # a stream was reset
+            finally:
+                ended.set()
+
+        upgraded = (("Upgrade", "SPDY/3.1"),)
+        async with asyncio.timeout(5), serving(lambda r: Response(101, b"", upgraded, takeover)) as (_, port):
+            transport = HttpTransport(f"http://127.0.0.1:{port}")
+            _, connection = await transport.connect(Request("POST", "/", {"upgrade": "SPDY/3.1"}))
+            try:
+                await connection.write(wire.Encoder().syn_stream(1, {}))
+                for piece in pieces:
+                    await connection.write(piece)
+            except ConnectionError:
+                pass
+            connection.close()
+            await ended.wait()
+            await transport.close()
+
+    asyncio.run(run())

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sampan.http import websocket
 from sampan.http.client import HttpTransport
@@ -173,3 +175,28 @@ async def test_a_sender_waits_for_a_slow_receiver() -> None:
             got += 1
         assert (got, sent) == (200, 200)
         await socket.close()
+
+
+@given(st.lists(st.binary(max_size=200), max_size=10), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_no_bytes_make_a_socket_hang_or_fail(pieces: list[bytes], framed: bool) -> None:
+    async def run() -> None:
+        ended = asyncio.Event()
+
+        async def listen(socket: WebSocket) -> None:
+            while await socket.receive() is not None:
+                pass
+            ended.set()
+
+        async with asyncio.timeout(20), talking(listen) as client:
+            socket = await websocket.connect(client, "/")
+            try:
+                for piece in pieces:
+                    header = bytes((0x82, 0x80 | min(len(piece), 125))) if framed else b""
+                    await socket._connection.write(header + b"mask" + piece[:125] if framed else piece)
+            except ConnectionError:
+                pass
+            socket._connection.close()
+            await ended.wait()
+
+    asyncio.run(run())

@@ -107,3 +107,29 @@ async def test_the_far_end_is_closed_when_the_client_leaves() -> None:
         await left.wait()
 
     await through(Waiting(), {}, use)
+
+
+async def test_the_last_words_of_a_server_that_closes_reach_a_client_that_still_sends() -> None:
+    class Closing(Far):
+        async def shout(self, connection: Connection) -> None:
+            await connection.read(1)
+            await connection.write(b"z" * 3_000_000)
+
+    async def use(response: Response, connection: Connection) -> None:
+        async def send() -> None:
+            try:
+                while True:
+                    await connection.write(b"a" * 1000)
+                    await asyncio.sleep(0)
+            except ConnectionError:
+                return
+
+        async with asyncio.TaskGroup() as tasks:
+            sending = tasks.create_task(send())
+            got = 0
+            while data := await connection.read():
+                got += len(data)
+            sending.cancel()
+        assert got > 0
+
+    await through(Closing(), {}, use)

@@ -213,7 +213,6 @@ def notice_silence(sock: socket.socket) -> None:
             (socket.TCP_KEEPIDLE, 30),
             (socket.TCP_KEEPINTVL, 10),
             (socket.TCP_KEEPCNT, 3),
-            (socket.TCP_USER_TIMEOUT, 60_000),
             (socket.TCP_NODELAY, 1),
         ):
             sock.setsockopt(socket.IPPROTO_TCP, option, value)

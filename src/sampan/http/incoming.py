@@ -18,7 +18,8 @@ class Limits:
     """Sizes in bytes, times in seconds. Times are checked every 5 s.
 
     `head_time` from the first byte of a head to its end (and for the TLS handshake), `body_time` without a byte
-    of a body that somebody waits for, `idle_time` between requests, `write_time` without a peer that reads.
+    of a body that somebody waits for, `idle_time` between requests, `write_time` without a peer that reads its answer.
+    A stream or what took a connection over may be left unread for `stream_time`: somebody looks at it in a pager.
     `unread_body` is read away to keep the connection when a handler did not want a body.
     """
 
@@ -29,6 +30,7 @@ class Limits:
     body_time: float = 60.0
     idle_time: float = 180.0
     write_time: float = 60.0
+    stream_time: float = 4 * 3600.0
     unread_body: int = 256 * 1024
 
 

@@ -30,8 +30,8 @@ class Serving(asyncio.Protocol):
     """`deadline` is loop time; 0 while nothing is expected of the peer."""
 
     __slots__ = (
-        "_active", "_certificate", "_in_head", "_inbox_full", "_lingering", "_paused", "_peer", "_raw", "_reader",
-        "_server", "_taken", "_task", "_tls", "_transport", "closing", "deadline", "gate", "loop",
+        "_active", "_certificate", "_in_head", "_inbox_full", "_lingering", "_open_ended", "_paused", "_peer", "_raw",
+        "_reader", "_server", "_taken", "_task", "_tls", "_transport", "closing", "deadline", "gate", "loop",
     )  # fmt: skip
 
     def __init__(self, server: Server) -> None:
@@ -45,6 +45,7 @@ class Serving(asyncio.Protocol):
         self._paused = False
         self._inbox_full = False
         self._in_head = False
+        self._open_ended = False
         self._lingering: asyncio.TimerHandle | None = None
         self.gate = Gate()
         self.closing = False
@@ -85,7 +86,8 @@ class Serving(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.gate.pause()
-        self.deadline = self.loop.time() + self._server.limits.write_time
+        limits = self._server.limits
+        self.deadline = self.loop.time() + (limits.stream_time if self._open_ended else limits.write_time)
 
     def resume_writing(self) -> None:
         self.gate.resume()
@@ -265,6 +267,7 @@ class Serving(asyncio.Protocol):
         if not incoming.keep_alive:
             tail = b"Connection: close\r\n" + tail
         write = self._transport.write
+        self._open_ended = True
         write(heads.head(response.status, lines, tail))
         try:
             if incoming.method != "HEAD" and response.status not in heads.BODYLESS:
@@ -281,6 +284,7 @@ class Serving(asyncio.Protocol):
                     raise ValueError(f"the body ends {left} bytes before its Content-Length")
                 if chunked:
                     write(b"0\r\n\r\n")
+            self._open_ended = False
         except Disconnected:
             raise
         except Exception:
@@ -298,7 +302,7 @@ class Serving(asyncio.Protocol):
 
     async def _take_over(self, response: Response, takeover: Takeover) -> None:
         assert self._raw is not None
-        self._taken = True
+        self._taken = self._open_ended = True
         notice_silence(self._transport.get_extra_info("socket"))
         tail = b"Connection: Upgrade\r\n\r\n"
         self._transport.write(heads.head(response.status, heads.fields(response.headers).lines, tail))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 
 from sampan.http.errors import ProtocolError
 from sampan.http.types import Connection, Finishing, Request, Response
 
+log = logging.getLogger(__name__)
 Connect = Callable[[Request], Awaitable[tuple[Response, Connection]]]
 
 _TOKEN_PROTOCOL = "base64url.bearer.authorization.k8s.io."  # noqa: S105 - the prefix of a WebSocket subprotocol
@@ -57,8 +59,22 @@ async def join(one: Connection, other: Connection) -> None:
 
 
 async def copy(source: Connection, sink: Connection) -> None:
-    """One direction, its end included where the sink can tell it. Raises Disconnected."""
-    while data := await source.read():
-        await sink.write(data)
-    if isinstance(sink, Finishing):
+    """One direction, its end included where the sink can tell it. Raises Disconnected when the source broke; a sink
+    that takes no more is an end: what it still has to say comes the other way."""
+    try:
+        while data := await source.read():
+            try:
+                await sink.write(data)
+            except ConnectionError as error:
+                log.debug("a peer takes no more: %s", error)
+                return
+    finally:
+        if isinstance(sink, Finishing):
+            await _finish(sink)
+
+
+async def _finish(sink: Finishing) -> None:
+    try:
         await sink.finish()
+    except ConnectionError as error:
+        log.debug("a peer left before it heard the end: %s", error)
