@@ -22,6 +22,7 @@ _SHORT = 24  # hexadecimal digits of the diffID; the whole one stands in the fil
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _NEW = ".new-"
+_BUFFER = 64 << 10  # tarfile copies what is left of it with every read
 
 
 DAMAGE = (
@@ -122,7 +123,7 @@ def extract(stream: BinaryIO, directory: str) -> tuple[str, int]:
     source = Hashing(decompressed(stream))
     tree = Tree(directory)
     try:
-        with tarfile.open(fileobj=cast(BinaryIO, source), mode="r|", bufsize=CHUNK, tarinfo=Entry) as archive:
+        with tarfile.open(fileobj=cast(BinaryIO, source), mode="r|", bufsize=_BUFFER, tarinfo=Entry) as archive:
             for entry in archive:
                 content = archive.extractfile(entry) if entry.isreg() else None
                 tree.add(entry, cast("BinaryIO | None", content))
