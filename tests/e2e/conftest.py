@@ -1,34 +1,50 @@
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
-import shutil
+import signal
 from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.machine import KUBECTL, Machine, leftovers, new_root
+from tests.e2e.machine import KUBECTL, Machine, alone, leftovers
 
 NAMES = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
 def machine() -> Iterator[Machine]:
-    """One real cluster for all end-to-end tests of the session."""
+    """One real cluster for all end-to-end tests of the session; nothing of it is left afterwards."""
     if os.geteuid() != 0:
         pytest.skip("a cluster with containers needs root")
     if KUBECTL is None:
         pytest.skip("the stock kubectl is not installed")
-    number = int(os.environ.get("SAMPAN_E2E", "0"))  # several runs beside each other need different ones
-    place = Machine(new_root(), f"e2e{number}", number)
+    with alone() as number, ended_by_sigterm():
+        place = Machine(number)
+        place.purge()  # what a run that was killed has left
+        try:
+            place.root.mkdir()
+            place.up()
+            place.load_images("v1", "v2")
+            yield place
+        finally:
+            place.purge()
+        assert leftovers(place) == []
+
+
+@contextlib.contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """A run that is asked to end, by `timeout` for example, takes its cluster down first."""
+
+    def end(*_: object) -> None:
+        pytest.exit("terminated")
+
+    before = signal.signal(signal.SIGTERM, end)
     try:
-        place.up()
-        place.load_images("v1", "v2")
-        yield place
+        yield
     finally:
-        place.down("--purge")
-        shutil.rmtree(place.root)
-    assert leftovers(place.name) == []
+        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture

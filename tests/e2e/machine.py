@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,19 +19,36 @@ HELLO = Path(__file__).resolve().parents[2] / "examples" / "hello"
 SAMPAN = (sys.executable, "-m", "sampan.cli.main")
 KUBECTL = shutil.which("kubectl")
 DEADLINE = 60.0
+PLACES = Path("/var/tmp")
+RUNS = 6
+"""How many runs beside each other have ports and ranges of their own, apart from those of a default cluster."""
 
 
 @dataclass(slots=True)
 class Machine:
-    """One cluster; `number` keeps ports and ranges of several apart."""
+    """One cluster; `number`, below RUNS, keeps names, ports and ranges of several apart."""
 
-    root: Path
-    name: str
-    number: int = 0
+    number: int
     environ: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.environ = {**os.environ, "KUBECONFIG": str(self.root / "kubeconfig")}
+
+    @property
+    def name(self) -> str:
+        return f"e2e{self.number}"
+
+    @property
+    def root(self) -> Path:
+        return PLACES / f"sampan-{self.name}"
+
+    @property
+    def pod_cidr(self) -> str:
+        return f"10.{230 + 2 * self.number}.0.0/16"
+
+    @property
+    def service_cidr(self) -> str:
+        return f"10.{231 + 2 * self.number}.0.0/16"
 
     @property
     def port(self) -> int:
@@ -56,12 +74,15 @@ class Machine:
             "up",
             *self.where(),
             *("--api-port", str(self.port), "--node-port", str(17250 + self.number)),
-            *("--pod-cidr", f"10.{230 + 2 * self.number}.0.0/16"),
-            *("--service-cidr", f"10.{231 + 2 * self.number}.0.0/16"),
+            *("--pod-cidr", self.pod_cidr, "--service-cidr", self.service_cidr),
         )
 
-    def down(self, *options: str) -> subprocess.CompletedProcess[str]:
-        return self.sampan("down", *self.where(), *options)
+    def purge(self) -> None:
+        """End the cluster, whatever state it is in, and forget it."""
+        try:
+            self.sampan("down", *self.where(), "--purge")
+        finally:
+            shutil.rmtree(self.root, ignore_errors=True)
 
     def sampan(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return call([*SAMPAN, *arguments], self.environ, check=check)
@@ -118,19 +139,39 @@ def eventually(probe: Callable[[], Any], why: str, deadline: float = DEADLINE) -
         # An observer from outside has nothing to wait on; the probes are whole commands and pace themselves.
 
 
-def new_root() -> Path:
-    return Path(tempfile.mkdtemp(prefix="sampan-e2e-", dir="/var/tmp"))
+@contextlib.contextmanager
+def alone() -> Iterator[int]:
+    """A number that no other run on this machine has now."""
+    for number in range(RUNS):
+        # An abstract name lasts as long as this process and leaves no file.
+        with socket.socket(socket.AF_UNIX) as mark:
+            try:
+                mark.bind(f"\0sampan-e2e{number}")
+            except OSError:
+                continue
+            yield number
+            return
+    raise AssertionError(f"{RUNS} runs of the end-to-end tests are under way on this machine already")
 
 
-def leftovers(name: str) -> list[str]:
-    """What a cluster of this name would leave in the kernel."""
-    found = []
-    links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
-    found += [line for line in links.splitlines() if f" {name}0" in line or f"master {name}0" in line]
-    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
-    found += [line for line in tables.splitlines() if line.split()[-1:] == [name] or f" {name}-" in line]
-    found += [line for line in Path("/proc/mounts").read_text().splitlines() if f"/{name}/" in line]
-    for top in Path("/sys/fs/cgroup").glob("*"):
-        if (top / name).is_dir():
-            found.append(str(top / name))
-    return found
+def leftovers(machine: Machine) -> list[str]:
+    """What is there of a cluster that should be gone."""
+    name, found = machine.name, []
+
+    def lines(*command: str) -> list[str]:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+    found += [line for line in lines("ip", "-o", "link") if line.split()[1].startswith(name)]
+    prefixes = tuple(cidr.removesuffix("0.0/16") for cidr in (machine.pod_cidr, machine.service_cidr))
+    found += [
+        line for line in lines("ip", "route", "show", "table", "all") if any(f" {p}" in f" {line}" for p in prefixes)
+    ]
+    found += [line for line in lines("nft", "list", "tables") if line.split()[-1].startswith(name)]
+    found += [line for line in Path("/proc/mounts").read_text().splitlines() if f"{machine.root}/" in line]
+    found += [str(top / name) for top in Path("/sys/fs/cgroup").glob("*") if (top / name).is_dir()]
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it may end while it is looked at
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if f"{machine.root}/" in command or f"--name {name} " in command:
+                found.append(f"process {process.name}: {command}")
+    return found + ([str(machine.root)] if machine.root.exists() else [])
