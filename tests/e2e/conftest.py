@@ -20,9 +20,7 @@ def machine() -> Iterator[Machine]:
         pytest.skip("a cluster with containers needs root")
     if KUBECTL is None:
         pytest.skip("the stock kubectl is not installed")
-    with alone() as number, ended_by_sigterm():
-        place = Machine(number)
-        place.purge()  # what a run that was killed has left
+    with alone() as place, ended_by_sigterm():
         try:
             place.root.mkdir()
             place.up()

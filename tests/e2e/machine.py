@@ -55,6 +55,10 @@ class Machine:
         return 17443 + self.number
 
     @property
+    def node_port(self) -> int:
+        return 17250 + self.number
+
+    @property
     def url(self) -> str:
         return f"https://127.0.0.1:{self.port}"
 
@@ -73,7 +77,7 @@ class Machine:
         return self.sampan(
             "up",
             *self.where(),
-            *("--api-port", str(self.port), "--node-port", str(17250 + self.number)),
+            *("--api-port", str(self.port), "--node-port", str(self.node_port)),
             *("--pod-cidr", self.pod_cidr, "--service-cidr", self.service_cidr),
         )
 
@@ -140,8 +144,8 @@ def eventually(probe: Callable[[], Any], why: str, deadline: float = DEADLINE) -
 
 
 @contextlib.contextmanager
-def alone() -> Iterator[int]:
-    """A number that no other run on this machine has now."""
+def alone() -> Iterator[Machine]:
+    """A machine that no other run has now, without what a killed run has left of it. Not started."""
     for number in range(RUNS):
         # An abstract name lasts as long as this process and leaves no file.
         with socket.socket(socket.AF_UNIX) as mark:
@@ -149,9 +153,23 @@ def alone() -> Iterator[int]:
                 mark.bind(f"\0sampan-e2e{number}")
             except OSError:
                 continue
-            yield number
+            machine = Machine(number)
+            machine.purge()
+            if taken(machine.port) or taken(machine.node_port):
+                continue
+            yield machine
             return
-    raise AssertionError(f"{RUNS} runs of the end-to-end tests are under way on this machine already")
+    raise AssertionError(f"all {RUNS} places for end-to-end tests on this machine are taken: names or ports in use")
+
+
+def taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return True
+    return False
 
 
 def leftovers(machine: Machine) -> list[str]:
