@@ -22,6 +22,7 @@ from sampan.api.kinds import (
     policy,
     rbac,
     resource,
+    sampan,
     scheduling,
     storage,
 )
@@ -49,4 +50,5 @@ ALL: tuple[Kind, ...] = (
     *discovery.KINDS,
     *resource.KINDS,
     *flowcontrol.KINDS,
+    *sampan.KINDS,
 )

@@ -18,7 +18,7 @@ from sampan.api.kinds.kind import Document, Kind
 from sampan.api.types.rbac_v1 import PolicyRule
 from sampan.apiserver.authz.covers import missing
 from sampan.apiserver.bootstrap import controllers, namespaced, roles
-from sampan.apiserver.bootstrap.rules import EVENTS, READ, rule
+from sampan.apiserver.bootstrap.rules import ALL, EVENTS, READ, rule
 from sampan.apiserver.contracts import View
 
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
@@ -42,6 +42,22 @@ OURS: dict[str, tuple[tuple[Document, ...], tuple[str, ...]]] = {
     # One process runs all controllers under one name, so that name has what upstream gives to each of them.
     "sampan:controller-manager": (
         controllers.together(),
+        ("User system:kube-controller-manager",),
+    ),
+    # Apps become plain objects; the controller reads logs to tell why a release failed.
+    "sampan:app-controller": (
+        (
+            rule(READ, "sampan.dev", "apps"),
+            rule("update patch", "sampan.dev", "apps/status apps/finalizers"),
+            rule(ALL, "core", "configmaps persistentvolumeclaims secrets services"),
+            rule(ALL, "apps", "controllerrevisions daemonsets deployments statefulsets"),
+            rule(ALL, "batch", "cronjobs jobs"),
+            rule(ALL, "autoscaling", "horizontalpodautoscalers"),
+            rule(ALL, "networking.k8s.io", "ingresses"),
+            rule("get", "core", "pods/log"),
+            rule(READ, "metrics.k8s.io", "pods"),
+            EVENTS,
+        ),
         ("User system:kube-controller-manager",),
     ),
     # A node's process is also its service proxy and its DNS server.

@@ -271,6 +271,9 @@ ROLES: dict[str, Role] = {
     ),
     "system:kube-scheduler": Role(SCHEDULER),
     "system:cluster-trust-bundle-discovery": Role((rule(READ, CERTIFICATES, "clustertrustbundles"),)),
+    # Sampan's own kinds: whoever may change Deployments may change apps, whoever may read them may read apps.
+    "sampan:aggregate-to-edit": Role((rule(WRITE, "sampan.dev", "apps"),), feeds="edit"),
+    "sampan:aggregate-to-view": Role((rule(READ, "sampan.dev", "apps apps/status"),), feeds="view"),
 }
 
 _MASTERS, _AUTHENTICATED = "Group system:masters", "Group system:authenticated"
