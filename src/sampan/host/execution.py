@@ -105,7 +105,7 @@ def prepare(id: str, directory: str, command: Sequence[str], *, tty: bool) -> st
 
 def start(program: oci.Program, id: str, directory: str, *, stdin: bool) -> Session:
     """Start what `prepare` wrote, with pipes."""
-    argv = program.exec(id, process=f"{directory}/process.json", pid_file=f"{directory}/pid")
+    argv = program.exec(id, directory)
     out_reader, out_writer = os.pipe()
     err_reader, err_writer = os.pipe()
     if stdin:

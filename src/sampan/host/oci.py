@@ -32,8 +32,10 @@ class Program:
     path: str
     root: str
 
-    def exec(self, id: str, *, process: str, pid_file: str) -> list[str]:
-        return [self.path, "--root", self.root, "exec", "--process", process, "--pid-file", pid_file, id]
+    def exec(self, id: str, directory: str) -> list[str]:
+        """Execute `directory`/process.json. With a log file, standard error has an error's plain words."""
+        files = ["--process", f"{directory}/process.json", "--pid-file", f"{directory}/pid"]
+        return [self.path, "--root", self.root, "--log", f"{directory}/log", "exec", *files, id]
 
     def fifo(self, id: str) -> str:
         return f"{self.root}/{id}/exec.fifo"
