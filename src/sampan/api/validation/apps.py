@@ -184,10 +184,28 @@ def validate_stateful_set(obj: apps_v1.StatefulSet) -> list[FieldError]:
     if spec.serviceName:
         checks.named(errors, spec.serviceName, "spec.serviceName", names.dns_subdomain)
     _selector(errors, spec.selector, "spec.selector", "empty selector is invalid for statefulset")
-    _template(errors, spec.template, spec.selector, "spec.template", "StatefulSet")
+    _template(errors, _with_claims(spec), spec.selector, "spec.template", "StatefulSet")
     for at, template in enumerate(spec.volumeClaimTemplates):
         claim.spec(errors, template.spec, f"spec.volumeClaimTemplates[{at}].spec")
     return errors
+
+
+def _with_claims(spec: apps_v1.StatefulSetSpec) -> core_v1.PodTemplateSpec:
+    """The template as its pods have it: containers may mount what claim templates bring."""
+    template = spec.template
+    named = {volume.name for volume in template.spec.volumes}
+    more = tuple(
+        core_v1.Volume(
+            name=claim.metadata.name or "",
+            persistentVolumeClaim=core_v1.PersistentVolumeClaimVolumeSource(claimName=claim.metadata.name or ""),
+        )
+        for claim in spec.volumeClaimTemplates
+        if claim.metadata.name and claim.metadata.name not in named
+    )
+    if not more:
+        return template
+    volumes = (*template.spec.volumes, *more)
+    return msgspec.structs.replace(template, spec=msgspec.structs.replace(template.spec, volumes=volumes))
 
 
 def validate_stateful_set_update(new: apps_v1.StatefulSet, old: apps_v1.StatefulSet) -> list[FieldError]:
