@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
 
@@ -37,8 +38,15 @@ def node(number: int) -> core_v1.Node:
     name = f"bench-{number}"
     labels = {LABEL: "yes", HOST: name, ZONE: f"zone-{number % 3}"}
     allocatable = {"cpu": "32", "memory": "64Gi", "pods": "110", "ephemeral-storage": "100Gi"}
-    status = core_v1.NodeStatus(allocatable=allocatable, capacity=allocatable)
-    return core_v1.Node(metadata=meta_v1.ObjectMeta(name=name, labels=labels), status=status)
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    ready = core_v1.NodeCondition(
+        type="Ready", status="True", reason="Bench", message="", lastHeartbeatTime=now, lastTransitionTime=now
+    )
+    status = core_v1.NodeStatus(allocatable=allocatable, capacity=allocatable, conditions=(ready,))
+    # A range of its own (RFC 2544), so that nobody looks for one.
+    cidr = f"198.{18 + number // 4096}.{number // 16 % 256}.{number % 16 * 16}/28"
+    spec = core_v1.NodeSpec(podCIDR=cidr, podCIDRs=(cidr,))
+    return core_v1.Node(metadata=meta_v1.ObjectMeta(name=name, labels=labels), spec=spec, status=status)
 
 
 def pod(number: int, wish: Wish) -> core_v1.Pod:
@@ -83,10 +91,18 @@ async def crowd(client: Client, nodes: int) -> AsyncIterator[None]:
     """So many nodes without a kubelet. They are gone again before anybody misses their heartbeats."""
     await each_of([node(number) for number in range(nodes)], client)
     try:
+        await untainted(client)
         yield
     finally:
         await client.delete_collection(core_v1.Pod, NAMESPACE, labels="bench", grace=0)
         await client.delete_collection(core_v1.Node, labels=LABEL)
+
+
+async def untainted(client: Client) -> None:
+    """New nodes take no pods until somebody has seen that they are ready."""
+    async with asyncio.timeout(60):
+        while any(each.spec.taints for each in (await client.list(core_v1.Node, labels=LABEL)).items):
+            await asyncio.sleep(0.1)
 
 
 async def each_of(objects: list[Any], client: Client) -> None:
