@@ -113,7 +113,7 @@ class _Reader:
                 parts.append(line)
                 break
             parts.append(line.rstrip(" \t")[:-1])
-        return "".join(parts).strip(" \t")
+        return "".join(parts).strip()
 
     def _heredocs(self, number: int, text: str) -> tuple[Heredoc, ...]:
         words = text.split(None, 2)

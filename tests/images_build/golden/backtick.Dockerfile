@@ -1,0 +1,5 @@
+# escape=`
+FROM base
+RUN dir C:\windows `
+  /s
+COPY a`  b /c
