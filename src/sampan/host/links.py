@@ -9,6 +9,7 @@ import contextlib
 import errno
 import socket
 import struct
+from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from sampan.host.netlink import CREATE, DUMP, EXCLUSIVE, REPLACE, Netlink, attribute, attributes, nested
@@ -45,7 +46,8 @@ Kind = Literal["unicast", "blackhole", "unreachable"]
 Scope = Literal["global", "link", "host"]
 
 
-class Link(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Link:
     index: int
     name: str
     mtu: int
