@@ -275,7 +275,7 @@ async def run_node(cluster: ClusterConfig, node: Node, channel: Channel) -> None
     runtime = await open_runtime(OCIRuntime, cluster, images, network.pods)
     try:
         await channel.wait_api()
-        parts = make_parts(client, informers, runtime, images, config)
+        parts = make_parts(client, informers, runtime, images, config, quiet=network.quiet)
         agent = Agent(client, runtime, images, parts, config)
         collector = Collector(runtime, node.name, config.places)
         server = NodeServer(

@@ -102,6 +102,19 @@ class FakeHooks:
             raise self.problem
 
 
+class FakeQuiet:
+    """The service proxy: `gate` is set once nothing leads to any pod."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def __call__(self, address: str) -> None:
+        self.calls.append(address)
+        await self.gate.wait()
+
+
 class FakeEnvironment:
     def __init__(self) -> None:
         self.problem: CreateContainerConfigError | None = None
@@ -150,6 +163,7 @@ class Lab:
         self.runtime = MemoryRuntime(self.clock)
         self.images = MemoryImages("app:1")
         self.volumes, self.probes, self.hooks = FakeVolumes(), FakeProbes(), FakeHooks()
+        self.quiet = FakeQuiet()
         self.environment, self.configs = FakeEnvironment(), FakeConfigs()
         self.config = NodeConfig(
             name="n1",
@@ -176,6 +190,7 @@ class Lab:
             hosts_file=lambda pod, ips: "".join(f"{ip} {pod.metadata.name}\n" for ip in ips),
             probes=self.probes,
             hooks=self.hooks,
+            quiet=self.quiet,
         )
         client = Client(self.server, kinds.ALL)
         return Agent(client, self.runtime, self.images, parts, self.config, clock=self.clock)

@@ -6,6 +6,7 @@ import pytest
 from sampan.api.errors import service_unavailable
 from sampan.api.types import core_v1
 from sampan.host.containers import ImageFailure, RuntimeFailure
+from sampan.node import deeds
 from sampan.node.contracts import CreateContainerConfigError, HookFailure, NotYet
 from tests.covers import covers
 from tests.node_machine.lab import Lab
@@ -299,6 +300,39 @@ async def test_a_pre_stop_hook_has_no_more_time_than_the_pod(lab: Lab) -> None:
     assert "FailedPreStopHook: PreStopHook failed" in lab.server.events()
     assert lab.runtime.graces["app"] == 2.0
     assert lab.server.pod() is None
+
+
+async def test_a_deleted_pod_is_stopped_when_nothing_leads_to_it_any_more(lab: Lab) -> None:
+    await lab.add(pod({"name": "app", "lifecycle": {"preStop": {"exec": {"command": ["a"]}}}}))
+    lab.quiet.gate.clear()
+    await lab.add(deleted(lab.pod()))
+    assert (lab.quiet.calls, lab.hooks.calls) == (["10.244.0.2"], ["app"]), "the hook runs meanwhile"
+    assert lab.runtime.last("app").state == "running"
+    lab.quiet.gate.set()
+    await lab.settle()
+    assert lab.server.pod() is None
+
+
+async def test_a_pod_that_is_led_to_for_too_long_is_stopped_all_the_same(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deeds, "LED_AWAY", 0.0)
+    await lab.add(pod("app"))
+    lab.quiet.gate.clear()
+    await lab.add(deleted(lab.pod()))
+    assert lab.server.pod() is None
+
+
+async def test_only_deleted_pods_with_addresses_and_time_of_their_own_wait_for_the_proxy(lab: Lab) -> None:
+    lab.quiet.gate.clear()
+    await lab.add(pod("app", hostNetwork=True))
+    await lab.add(deleted(lab.pod()))
+    assert lab.server.pod() is None
+    await lab.add(pod({"name": "app", "livenessProbe": {"httpGet": {"port": 80}}}, meta={"uid": "u2"}))
+    lab.probes.say(lab.runtime.last("app").id, "liveness", False, "no")
+    await lab.settle()
+    assert "Killing: Container app failed liveness probe, will be restarted" in lab.server.events()
+    assert lab.quiet.calls == []
 
 
 async def test_probes_begin_with_the_container_and_decide_on_its_life(lab: Lab) -> None:

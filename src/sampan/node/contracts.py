@@ -231,6 +231,7 @@ class Parts:
     """What the other half of this room gives to the lifecycle.
 
     `runners` never return; the agent runs them: probes, config caches, whatever has a task of its own.
+    `quiet` returns once no new connection is led to an address that terminates; None where nothing leads to pods.
     """
 
     volumes: PodVolumes
@@ -246,3 +247,4 @@ class Parts:
     probes: Probes
     hooks: Hooks
     runners: tuple[Callable[[], Awaitable[None]], ...] = ()
+    quiet: Callable[[str], Awaitable[None]] | None = None

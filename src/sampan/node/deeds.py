@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 SHORTEST_STOP = 2.0
 """Seconds that a container always has between the stop signal and the kill."""
+LED_AWAY = 1.0
+"""Seconds at most that a deleted pod's containers run on until no new connection is led to them."""
 SHOWN = 3.0
 """Seconds for which a container that could not be started shows why, before it starts again."""
 
@@ -156,14 +158,31 @@ def _refused(node: Node, pod: core_v1.Pod, spec: AnyContainer, reason: str, mess
 async def stop_container(
     node: Node, pod: core_v1.Pod, container: Container, spec: AnyContainer | None, grace: float, *, hook: bool
 ) -> None:
-    """preStop within `grace` seconds, then the stop signal and what is left of them. Raises RuntimeFailure."""
+    """preStop within `grace` seconds, then the stop signal and what is left of them. Raises RuntimeFailure.
+
+    A deleted pod is asked to stop only when new connections go elsewhere; its hook runs meanwhile.
+    """
     began = node.clock.monotonic()
     handler = spec.lifecycle.preStop if spec is not None and spec.lifecycle is not None else None
-    if hook and handler is not None and isinstance(spec, core_v1.Container):
-        await _pre_stop(node, pod, container, spec, handler, grace)
+    async with asyncio.TaskGroup() as before:
+        if hook and handler is not None and isinstance(spec, core_v1.Container):
+            before.create_task(_pre_stop(node, pod, container, spec, handler, grace))
+        await _led_away(node, pod, grace)
     left = grace - (node.clock.monotonic() - began)
     await node.runtime.stop_container(container.id, max(SHORTEST_STOP, left))
     await node.inventory.refresh(container.id)
+
+
+async def _led_away(node: Node, pod: core_v1.Pod, grace: float) -> None:
+    """A pod on the node's own address cannot be told from the node's others: nothing is waited for then."""
+    quiet, address = node.parts.quiet, pod.status.podIP
+    if quiet is None or not address or pod.spec.hostNetwork or not pod.metadata.deletionTimestamp or grace <= 0:
+        return
+    try:
+        async with asyncio.timeout(min(LED_AWAY, grace)):
+            await quiet(address)
+    except TimeoutError:
+        log.info("%s is stopped although it is still led to", container_status.pod_name(pod))
 
 
 async def _pre_stop(

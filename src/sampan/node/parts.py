@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from sampan.api.types import core_v1
@@ -57,9 +57,13 @@ def make_parts(
     images: ImageService,
     config: NodeConfig,
     *,
+    quiet: Callable[[str], Awaitable[None]] | None = None,
     clock: Clock | None = None,
 ) -> Parts:
-    """`informers` is asked for services; whoever owns it runs it. The agent runs the parts' own runners."""
+    """`informers` is asked for services; whoever owns it runs it. The agent runs the parts' own runners.
+
+    `quiet` is the service proxy's; see contracts.Parts.
+    """
     clock = clock or RealClock()
     places = config.places
     configs = PodConfigs(client)
@@ -84,4 +88,5 @@ def make_parts(
         probes=prober,
         hooks=LifecycleHooks(runtime, clock),
         runners=(configs.run, volumes.run, prober.run, LogRotation(runtime, clock=clock).run),
+        quiet=quiet,
     )
