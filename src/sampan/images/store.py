@@ -28,6 +28,7 @@ from sampan.images import reference as references
 from sampan.images.content import Content
 from sampan.images.documents import BadImage, Configuration, Manifest, decode
 from sampan.images.flights import Flights
+from sampan.images.held import Held
 from sampan.images.layers import Layers
 from sampan.images.pull import Puller
 from sampan.images.reference import Reference
@@ -68,6 +69,7 @@ class ImageStore:
         self.root_directory = root
         self.content = Content(root)
         self.layers = Layers(root)
+        self.held = Held(root)
         self._records_directory = f"{root}/records"
         os.makedirs(self._records_directory, exist_ok=True)
         self._puller = puller
@@ -280,18 +282,23 @@ class ImageStore:
 
     def _remove(self, record: Record) -> int:
         with self._locked():
-            layers = self._unused(record, "layers")
+            blobs, layers = self._unused(record)
             self._refuse_mounted(record.id, layers)
             with contextlib.suppress(FileNotFoundError):  # another process was faster
                 os.unlink(self._path(record.id))
             self._known = _Known()
             freed = sum(self.layers.remove(layer) for layer in layers)
-            return freed + sum(self.content.remove(blob) for blob in self._unused(record, "blobs"))
+            return freed + sum(self.content.remove(blob) for blob in blobs)
 
-    def _unused(self, record: Record, field: str) -> list[str]:
-        others = [other for other in self._refresh().records.values() if other.id != record.id]
-        kept = {each for other in others for each in getattr(other, field)}
-        return [each for each in getattr(record, field) if each not in kept]
+    def _unused(self, record: Record) -> tuple[list[str], list[str]]:
+        """(blobs, layers) that nobody but this image needs."""
+        blobs, layers = self.held.needs()
+        for other in self._refresh().records.values():
+            if other.id != record.id:
+                blobs.update(other.blobs)
+                layers.update(other.layers)
+        free = [blob for blob in record.blobs if blob not in blobs]
+        return free, [layer for layer in record.layers if layer not in layers]
 
     def _refuse_mounted(self, id: str, layers: Sequence[str]) -> None:
         """A layer below a mounted overlay must not go, whoever mounted it."""
