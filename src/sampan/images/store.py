@@ -326,10 +326,11 @@ class ImageStore:
                 return 0
             self.content.discard_partial()
             self.layers.discard_partial()
-            records = self._refresh().records.values()
-            layers = {layer for record in records for layer in record.layers}
+            blobs, layers = self.held.needs()
+            for record in self._refresh().records.values():
+                blobs.update(record.blobs)
+                layers.update(record.layers)
             layers |= self._mounted(self.layers.known())
-            blobs = {blob for record in records for blob in record.blobs}
             freed = sum(self.layers.remove(layer) for layer in self.layers.known() if layer not in layers)
             return freed + sum(self.content.remove(blob) for blob in list(self.content.digests()) if blob not in blobs)
 
