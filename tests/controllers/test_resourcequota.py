@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from sampan.api import quota
 from sampan.api.types import core_v1
@@ -216,3 +217,49 @@ async def test_the_count_follows(cluster: Cluster) -> None:
     await cluster.client.delete(core_v1.Pod, "a", "default")
     await cluster.client.delete(core_v1.Secret, "s", "default")
     await cluster.wait_for(core_v1.ResourceQuota, "q", uses(pods="0", secrets="0"))
+
+
+# --- what admission asks
+
+
+def limited(hard: dict[str, str], used: dict[str, str]) -> core_v1.ResourceQuota:
+    made = one("{apiVersion: v1, kind: ResourceQuota, metadata: {name: q}}")
+    return replace(
+        made,
+        spec=core_v1.ResourceQuotaSpec(hard=hard),
+        status=core_v1.ResourceQuotaStatus(hard=hard, used=used),
+    )
+
+
+def test_a_write_within_the_quota_adds_to_it() -> None:
+    object = limited({"pods": "2", "requests.memory": "1Gi"}, {"pods": "1", "requests.memory": "256Mi"})
+    charge = quota.charge(object, "pods", one(pod("a", REQUESTS)))
+    assert charge == quota.Charge({"pods": "2", "requests.memory": "512Mi"})
+
+
+def test_a_write_beyond_the_quota_is_explained() -> None:
+    object = limited({"pods": "2", "requests.cpu": "1"}, {"pods": "2", "requests.cpu": "800m"})
+    charge = quota.charge(object, "pods", one(pod("a", REQUESTS)))
+    assert charge.problem == (
+        "exceeded quota: q, requested: pods=1,requests.cpu=500m, used: pods=2,requests.cpu=800m,"
+        " limited: pods=2,requests.cpu=1"
+    )
+
+
+def test_what_is_limited_must_be_said() -> None:
+    object = limited({"limits.cpu": "2", "memory": "1Gi"}, {})
+    charge = quota.charge(object, "pods", one(pod("a", "{requests: {memory: 1Mi}}")))
+    assert charge.problem == "failed quota: q: must specify limits.cpu for: main"
+
+
+def test_a_change_costs_the_difference() -> None:
+    text = "{apiVersion: v1, kind: Service, metadata: {name: s}, spec: {type: %s, ports: [{port: 80}]}}"
+    cluster_ip, node_port = one(text % "ClusterIP"), one(text % "NodePort")
+    object = limited({"services": "1", "services.nodeports": "1"}, {"services": "1", "services.nodeports": "0"})
+    assert quota.charge(object, "services", node_port, cluster_ip) == quota.Charge(
+        {"services": "1", "services.nodeports": "1"}
+    )
+    assert quota.charge(object, "services", cluster_ip, cluster_ip) == quota.Charge(None)
+    assert (
+        quota.charge(object, "configmaps", one("{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}")).used is None
+    )

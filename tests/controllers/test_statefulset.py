@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from sampan.api.types import apps_v1, core_v1
@@ -402,3 +403,25 @@ async def test_a_canary_and_then_the_others(cluster: Cluster) -> None:
                 and len(found) == 3
             ),
         )
+
+
+@pytest.mark.cluster(settings=Settings(root_ca="x", volume_root="/nowhere/volumes"))
+async def test_storage_outlives_pods_and_goes_as_the_set_says(cluster: Cluster) -> None:
+    retention = "  persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete, whenScaled: Retain}\n"
+    await cluster.apply(DB.replace("  replicas: 3\n", f"  replicas: 2\n{retention}"))
+    await cluster.wait_for(apps_v1.StatefulSet, "db", lambda each: each.status.readyReplicas == 2)
+    claims = await cluster.wait_until(
+        core_v1.PersistentVolumeClaim, lambda found: [each.status.phase for each in found] == ["Bound"] * 2
+    )
+    before = {each.metadata.name: each.spec.volumeName for each in claims}
+    assert set(before) == {"data-db-0", "data-db-1"}
+    first = await cluster.client.get(core_v1.Pod, "db-0", "default")
+    await cluster.client.delete(core_v1.Pod, "db-0", "default")
+    await cluster.wait_for(
+        core_v1.Pod, "db-0", lambda pod: pod.metadata.uid != first.metadata.uid and pod.status.phase == "Running"
+    )
+    again = (await cluster.client.list(core_v1.PersistentVolumeClaim, "default")).items
+    assert {each.metadata.name: each.spec.volumeName for each in again} == before
+    await cluster.client.delete(apps_v1.StatefulSet, "db", "default", propagation="Background")
+    await cluster.wait_until(core_v1.PersistentVolumeClaim, lambda found: not found)
+    await cluster.wait_until(core_v1.PersistentVolume, lambda found: not found, namespace="")

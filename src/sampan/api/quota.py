@@ -6,7 +6,7 @@ Amounts are in units of 10^-9, exact. Source: Kubernetes' documentation "Resourc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from sampan.api import quantity
 from sampan.api.types import core_v1
@@ -225,3 +225,64 @@ def resources_of(spec: core_v1.ResourceQuotaSpec) -> set[str]:
         else:
             found.add("pods")
     return found
+
+
+# --- admission
+
+
+class Charge(NamedTuple):
+    """What a write costs a quota: `used` afterwards (None: nothing changes), or the `problem` that forbids it."""
+
+    used: dict[str, str] | None
+    problem: str = ""
+
+
+def charge(object: core_v1.ResourceQuota, resource: str, new: Any, old: Any = None) -> Charge:
+    """Whether a quota lets an object be created, or changed from `old`. The texts are upstream's."""
+    spec, status = object.spec, object.status
+    if not covers(spec, resource, new):
+        return Charge(None)
+    if resource == "pods" and old is None and (missing := unspecified(spec, new.spec)):
+        return Charge(None, f"failed quota: {object.metadata.name}: must specify {missing}")
+    asked = usage(resource, new)
+    before = usage(resource, old) if old is not None and covers(spec, resource, old) else {}
+    hard = {name: quantity.nano(text) for name, text in status.hard.items()}
+    used = {name: quantity.nano(text) for name, text in status.used.items()}
+    delta = {name: asked.get(name, 0) - before.get(name, 0) for name in hard if name in asked or name in before}
+    delta = {name: amount for name, amount in delta.items() if amount}
+    over = sorted(name for name, amount in delta.items() if amount > 0 and used.get(name, 0) + amount > hard[name])
+    if over:
+        requested, present, limited = (
+            ",".join(f"{name}={show(amounts.get(name, 0), status.hard[name])}" for name in over)
+            for amounts in (delta, used, hard)
+        )
+        why = f"exceeded quota: {object.metadata.name}, requested: {requested}, used: {present}, limited: {limited}"
+        return Charge(None, why)
+    if not delta:
+        return Charge(None)
+    after = {name: show(used.get(name, 0) + amount, status.hard[name]) for name, amount in delta.items()}
+    return Charge({**status.used, **after})
+
+
+def unspecified(spec: core_v1.ResourceQuotaSpec, pod: core_v1.PodSpec) -> str:
+    """What a quota limits and containers do not say: `limits.cpu for: main; memory for: main`."""
+    found = []
+    for name in sorted(spec.hard):
+        side, _, bare = name.rpartition(".")
+        if bare not in ("cpu", "memory", "ephemeral-storage") or side not in ("", "requests", "limits"):
+            continue
+        levelled = _part(pod.resources, side) if pod.resources is not None else {}
+        silent = [
+            container.name
+            for container in (*pod.initContainers, *pod.containers)
+            if bare not in levelled and bare not in _part(container.resources, side)
+        ]
+        if silent:
+            found.append(f"{name} for: {','.join(silent)}")
+    return "; ".join(found)
+
+
+def _part(resources: core_v1.ResourceRequirements | None, side: str) -> Mapping[str, str]:
+    if resources is None:
+        return {}
+    return resources.limits if side == "limits" else resources.requests
