@@ -27,7 +27,7 @@ Wish = Literal["plain", "spread", "apart"]
 
 NAMESPACE = "default"
 PODS = 3000
-WRITERS = 48
+WRITERS = 24
 LABEL = "sampan.dev/bench"
 ZONE, HOST = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
 GROUP = 250

@@ -16,8 +16,10 @@ from sampan.scheduler.volumebind import VolumeBinder
 
 log = logging.getLogger(__name__)
 
-BINDS = 64
-"""Requests that are under way at a time; no pod is taken from the queue while there are so many."""
+BINDS = 24
+"""Requests that are under way at a time; no pod is taken from the queue while there are so many. With the event
+recorder and the reporter they fit into the connections that the transport keeps (32): one more would be closed after
+each burst, and a TLS handshake costs more than the request."""
 
 
 class Binder:
