@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from dataclasses import replace
 
@@ -37,6 +38,7 @@ async def test_out_of_memory(lab: Lab) -> None:
     await lab.runtime.start_container(id)
     ended = await lab.exited(id)
     assert (ended.exit_code, ended.reason) == (137, "OOMKilled")
+    assert not os.path.exists("oom")  # conmon's note does not land where we were started
 
 
 async def test_child_out_of_memory(lab: Lab) -> None:

@@ -80,7 +80,8 @@ class Launch:
 def arguments(conmon: str, program: Program, launch: Launch) -> list[str]:
     argv = [
         # It notes that memory ran out in a file `oom` where it was started.
-        ENV, "-C", launch.bundle, conmon, "--api-version", "1", "--cid", launch.id, "--cuuid", launch.id, "--name", launch.id,
+        ENV, "-C", launch.bundle, conmon, "--api-version", "1", "--cid", launch.id, "--cuuid", launch.id,
+        "--name", launch.id,
         "--runtime", program.path, "--runtime-arg", f"--root={program.root}", "--bundle", launch.bundle,
         "--container-pidfile", f"{launch.bundle}/pid", "--conmon-pidfile", f"{launch.bundle}/monitor.pid",
         "--exit-dir", launch.exits, "--full-attach", "--no-sync-log", "--log-level", "error",
