@@ -64,7 +64,8 @@ class TerminalSession:
 
 def _arguments(program: oci.Program, conmon: str, id: str, directory: str) -> list[str]:
     return [
-        monitor.ENV, "-C", directory, conmon, "--api-version", "1", "--cid", id, "--cuuid", os.path.basename(directory), "--name", id,
+        monitor.ENV, "-C", directory, conmon, "--api-version", "1", "--cid", id,
+        "--cuuid", os.path.basename(directory), "--name", id,
         "--runtime", program.path, "--runtime-arg", f"--root={program.root}", "--bundle", directory,
         "--container-pidfile", f"{directory}/pid", "--conmon-pidfile", f"{directory}/monitor.pid",
         "--full-attach", "--no-sync-log", "--log-level", "error", "--log-path", "none:",
