@@ -300,7 +300,7 @@ async def test_load_balancers_learn_where_endpoints_are(bench: Bench) -> None:
 
 
 async def test_quiet_waits_for_no_stranger(bench: Bench) -> None:
-    await asyncio.wait_for(bench.proxy.quiet("10.244.0.99"), lab.DEADLINE)
+    assert not await asyncio.wait_for(bench.proxy.quiet("10.244.0.99"), lab.DEADLINE)
     await bench.show(cluster.service("web"), cluster.slice("web", bench.one.address))
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(bench.proxy.quiet(bench.one.address), 0.05)

@@ -103,16 +103,18 @@ class FakeHooks:
 
 
 class FakeQuiet:
-    """The service proxy: `gate` is set once nothing leads to any pod."""
+    """The service proxy: `gate` is set once nothing leads to any pod, `led` tells whether something did."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.gate = asyncio.Event()
         self.gate.set()
+        self.led = False
 
-    async def __call__(self, address: str) -> None:
+    async def __call__(self, address: str) -> bool:
         self.calls.append(address)
         await self.gate.wait()
+        return self.led
 
 
 class FakeEnvironment:

@@ -313,6 +313,15 @@ async def test_a_deleted_pod_is_stopped_when_nothing_leads_to_it_any_more(lab: L
     assert lab.server.pod() is None
 
 
+async def test_requests_that_are_under_way_have_a_moment(lab: Lab) -> None:
+    await lab.add(pod("app"))
+    lab.quiet.led = True
+    await lab.add(deleted(lab.pod()))
+    assert lab.runtime.last("app").state == "running"
+    await lab.advance(deeds.UNDER_WAY)
+    assert lab.server.pod() is None
+
+
 async def test_a_pod_that_is_led_to_for_too_long_is_stopped_all_the_same(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:

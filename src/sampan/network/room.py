@@ -59,9 +59,9 @@ class Network:
         await self.proxy.written.wait()
         await self.dns.listening.wait()
 
-    async def quiet(self, address: str) -> None:
+    async def quiet(self, address: str) -> bool:
         """See Proxy.quiet: no new connection comes to a pod that is about to be stopped."""
-        await self.proxy.quiet(address)
+        return await self.proxy.quiet(address)
 
     def samples(self) -> Iterator[Sample]:
         yield from self.proxy.samples()

@@ -231,7 +231,8 @@ class Parts:
     """What the other half of this room gives to the lifecycle.
 
     `runners` never return; the agent runs them: probes, config caches, whatever has a task of its own.
-    `quiet` returns once no new connection is led to an address that terminates; None where nothing leads to pods.
+    `quiet` returns once no new connection is led to an address that terminates, and whether any was before; None where
+    nothing leads to pods.
     """
 
     volumes: PodVolumes
@@ -247,4 +248,4 @@ class Parts:
     probes: Probes
     hooks: Hooks
     runners: tuple[Callable[[], Awaitable[None]], ...] = ()
-    quiet: Callable[[str], Awaitable[None]] | None = None
+    quiet: Callable[[str], Awaitable[bool]] | None = None

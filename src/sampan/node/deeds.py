@@ -32,6 +32,8 @@ SHORTEST_STOP = 2.0
 """Seconds that a container always has between the stop signal and the kill."""
 LED_AWAY = 1.0
 """Seconds at most that a deleted pod's containers run on until no new connection is led to them."""
+UNDER_WAY = 0.1
+"""Seconds after that for requests that are under way: many programs end at the signal without finishing them."""
 SHOWN = 3.0
 """Seconds for which a container that could not be started shows why, before it starts again."""
 
@@ -180,7 +182,8 @@ async def _led_away(node: Node, pod: core_v1.Pod, grace: float) -> None:
         return
     try:
         async with asyncio.timeout(min(LED_AWAY, grace)):
-            await quiet(address)
+            if await quiet(address):
+                await node.clock.sleep(UNDER_WAY)
     except TimeoutError:
         log.info("%s is stopped although it is still led to", container_status.pod_name(pod))
 

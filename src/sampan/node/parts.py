@@ -57,7 +57,7 @@ def make_parts(
     images: ImageService,
     config: NodeConfig,
     *,
-    quiet: Callable[[str], Awaitable[None]] | None = None,
+    quiet: Callable[[str], Awaitable[bool]] | None = None,
     clock: Clock | None = None,
 ) -> Parts:
     """`informers` is asked for services; whoever owns it runs it. The agent runs the parts' own runners.

@@ -80,14 +80,16 @@ class Proxy:
     async def remove(self) -> None:
         await self._applier.remove()
 
-    async def quiet(self, address: str) -> None:
+    async def quiet(self, address: str) -> bool:
         """Return once no new connection is led to an endpoint, as far as the proxy can help it.
 
         That is when the API says that it is not ready, terminates or is no endpoint at all, and the kernel knows.
-        Who stops a pod waits for this, with a deadline, before the signal.
+        Who stops a pod waits for this, with a deadline, before the signal. False when the address is no endpoint:
+        then there is nobody whose requests could be under way.
         """
         async with self._quiet:
             await self._quiet.wait_for(lambda: not (self._dirty or self._writing or self._serves(address)))
+        return bool(self._slices.by(indexes.BY_ADDRESS, address))
 
     def samples(self) -> Iterator[Sample]:
         yield Sample("sampan_proxy_writes_total", "counter", "Rulesets written to the kernel.", {}, self.writes)
