@@ -32,6 +32,7 @@ from sampan.api.errors import (
     service_unavailable,
 )
 from sampan.api.kinds.kind import Document, Kind
+from sampan.api.patch import apply
 from sampan.api.types import meta_v1
 from sampan.api.validation import meta as meta_rules
 from sampan.apiserver import traits
@@ -51,12 +52,17 @@ Change = Callable[[Document], Document]
 
 @dataclass(slots=True)
 class Write:
-    """What one write request carries besides its body. `warnings` gathers what the client shall be told."""
+    """What one write request carries besides its body. `warnings` gathers what the client shall be told.
+
+    `manager` owns what changes where owners are tracked; `applied` says that the document names the owners itself.
+    """
 
     attributes: Attributes
     dry_run: bool = False
     field_validation: str = "Warn"
     warnings: list[str] = field(default_factory=list)
+    manager: str = ""
+    applied: bool = False
 
 
 def now() -> str:
@@ -113,8 +119,11 @@ class Resources:
         meta = metadata(document)
         if meta.get("resourceVersion"):
             raise bad_request("resourceVersion should not be set on objects to be created")
+        owners = meta.get("managedFields") if write.applied else None
         for name in traits.SERVER_OWNED:
             meta.pop(name, None)
+        if owners:
+            meta["managedFields"] = owners
         meta["uid"] = str(uuid.uuid4())
         meta["creationTimestamp"] = now()
         if kind.resource in traits.GENERATION:
@@ -205,6 +214,7 @@ class Resources:
         if kind.resource in traits.GENERATION and part != "binding":
             # Being given a node is no wish of anybody: a pod that nobody changed stays at generation 1.
             _count_generation(document, old)
+        _track(kind, document, old, write, part)
         with self._services.reserve(kind, document, old):
             object, before = codec.decode(kind, document), codec.decode(kind, old)
             errors = list(meta_rules.validate_update(kind, object, before))
@@ -272,8 +282,8 @@ class Resources:
     def encode(self, kind: Kind, object: msgspec.Struct) -> bytes:
         """What is stored: the storage version, without resourceVersion."""
         meta: meta_v1.ObjectMeta | None = getattr(object, "metadata", None)
-        if meta is not None and (meta.resourceVersion or meta.managedFields or meta.selfLink):
-            plain = msgspec.structs.replace(meta, resourceVersion=None, managedFields=(), selfLink=None)
+        if meta is not None and (meta.resourceVersion or meta.selfLink):
+            plain = msgspec.structs.replace(meta, resourceVersion=None, selfLink=None)
             object = msgspec.structs.replace(object, metadata=plain)
         if kind.storage:
             return codec.encode(kind.storage.to_stored(codec.document(object)))
@@ -352,8 +362,27 @@ def _carry_over(document: Document, old: Document) -> None:
             meta[name] = before[name]
         elif name == "generation" or (name not in before and name.startswith("deletion")):
             meta.pop(name, None)
-    meta.pop("managedFields", None)
     meta.pop("selfLink", None)
+
+
+def _track(kind: Kind, document: Document, old: Document, write: Write, part: str) -> None:
+    """Keep managedFields, for objects that have them: those that somebody applied."""
+    meta, before = metadata(document), metadata(old)
+    given, had = meta.get("managedFields"), before.get("managedFields")
+    if write.applied or not (given or had):
+        return
+    if given in ([], [{}]):
+        meta.pop("managedFields", None)  # the client's way to say: forget the owners
+        return
+    if given and given != had:
+        return  # owners that the client has rewritten
+    manager = apply.Manager(write.manager or "unknown", "Update", kind.api_version, part if part == "status" else "")
+    apply.track(old, document, manager, definition_of(kind))
+
+
+def definition_of(kind: Kind) -> str:
+    """The name of the kind's type in patch metadata, such as `core_v1.Pod`."""
+    return f"{kind.type.__module__.rpartition('.')[2]}.{kind.type.__name__}"
 
 
 def _count_generation(document: Document, old: Document) -> None:

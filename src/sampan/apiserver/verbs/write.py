@@ -15,10 +15,12 @@ from sampan.api.errors import (
     invalid,
     invalid_error,
     not_supported,
+    required,
     status_error,
     unsupported_media_type,
 )
 from sampan.api.kinds.kind import Document, Kind
+from sampan.api.patch import apply
 from sampan.api.patch import json as json_patch
 from sampan.api.patch import merge as merge_patch
 from sampan.api.patch import strategic as strategic_patch
@@ -26,7 +28,7 @@ from sampan.api.types import meta_v1
 from sampan.apiserver import negotiation, traits
 from sampan.apiserver.contracts import Attributes
 from sampan.apiserver.negotiation import WHOLE
-from sampan.apiserver.resource import Change, Resources, Write, check_delete_options, metadata
+from sampan.apiserver.resource import Change, Resources, Write, check_delete_options, definition_of, metadata
 from sampan.apiserver.routes import Route
 from sampan.apiserver.verbs import selection
 from sampan.apiserver.verbs.read import Reader
@@ -40,6 +42,7 @@ PATCHES = (
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
 )
+APPLIES = ("application/apply-patch+yaml", "application/apply-patch+json")
 Merge = Callable[[Document, Document], Document]
 VALIDATIONS = ("Ignore", "Warn", "Strict")
 _OPTIONS = msgspec.json.Decoder(meta_v1.DeleteOptions)
@@ -62,7 +65,7 @@ async def body_of(request: Request) -> bytes:
 def write_of(request: Request, attributes: Attributes) -> Write:
     """The options of a writing request. Raises Invalid for unknown values."""
     if "?" not in request.target:
-        return Write(attributes)
+        return Write(attributes, manager=_agent(request))
     errors = []
     dry_run = request.query.get("dryRun") or []
     if dry_run and dry_run != ["All"]:
@@ -72,7 +75,13 @@ def write_of(request: Request, attributes: Attributes) -> Write:
         errors.append(not_supported("fieldValidation", validation, VALIDATIONS))
     if errors:
         raise invalid_error("CreateOptions", "meta.k8s.io", "", errors)
-    return Write(attributes, bool(dry_run), validation)
+    manager = request.param("fieldManager") or _agent(request)
+    return Write(attributes, bool(dry_run), validation, manager=manager)
+
+
+def _agent(request: Request) -> str:
+    """A client that does not name itself is known by its program."""
+    return request.headers.get("user-agent", "").partition("/")[0][:128]
 
 
 def read_document(kind: Kind, body: bytes, content_type: str, write: Write) -> Document:
@@ -166,6 +175,8 @@ class Writer:
         self, request: Request, route: Route, attributes: Attributes, part: str = "", only: Merge | None = None
     ) -> Response:
         kind = route.kind
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() in APPLIES:
+            return await self.apply(request, route, attributes, part)
         write = write_of(request, attributes)
         patch, change = patch_of(kind, request.headers.get("content-type", ""), await body_of(request))
 
@@ -183,6 +194,46 @@ class Writer:
         value = await self._resources.update(
             kind, route.namespace, route.name, apply, write, part=part, conditional=conditional
         )
+        return self._shown(request, kind, value, write)
+
+    async def apply(self, request: Request, route: Route, attributes: Attributes, part: str) -> Response:
+        """Server-side apply: what the body says is this manager's wish; makes the object when there is none."""
+        kind = route.kind
+        write = write_of(request, attributes)
+        if not request.param("fieldManager"):
+            missing = [required("fieldManager", "is required for apply patch")]
+            raise invalid_error("PatchOptions", "meta.k8s.io", "", missing)
+        wish = read_document(kind, await body_of(request), codec.YAML, write)
+        if metadata(wish).get("managedFields"):
+            raise bad_request("metadata.managedFields must be nil")
+        given = str(metadata(wish).pop("resourceVersion", None) or "")
+        if not part and any(sub.replaces == "status" for sub in kind.subresources):
+            wish.pop("status", None)
+        write.applied = True
+        manager = apply.Manager(write.manager, "Apply", kind.api_version, part)
+        force = request.param("force") in ("true", "1")
+
+        def change(old: Document) -> Document:
+            merged = apply.apply(old, wish, manager, definition_of(kind), force=force)
+            if given:
+                metadata(merged)["resourceVersion"] = given
+            return merged
+
+        try:
+            value = await self._resources.update(
+                kind, route.namespace, route.name, change, write, part=part, conditional=bool(given)
+            )
+        except StatusError as error:
+            if error.reason != "NotFound" or part or given:
+                raise
+            new = apply.apply({}, wish, manager, definition_of(kind), force=force)
+            named = metadata(new).setdefault("name", route.name)
+            if named != route.name:
+                raise bad_request(
+                    f"the name of the object ({named}) does not match the name on the URL ({route.name})"
+                ) from None
+            value = await self._resources.create(kind, route.namespace, new, write)
+            return self._shown(request, kind, value, write, 201)
         return self._shown(request, kind, value, write)
 
     async def delete(self, request: Request, route: Route, attributes: Attributes) -> Response:
@@ -282,7 +333,7 @@ def patch_of(kind: Kind, content_type: str, body: bytes) -> tuple[Any, Change]:
     """The patch as sent, and what it does to a document. Raises BadRequest, UnsupportedMediaType."""
     media = content_type.partition(";")[0].strip().lower()
     if media not in PATCHES:
-        accepted = ", ".join(PATCHES)
+        accepted = ", ".join((*PATCHES, APPLIES[0]))
         raise unsupported_media_type(
             f"the body of the request was in an unknown format - accepted media types include: {accepted}"
         )
@@ -294,5 +345,4 @@ def patch_of(kind: Kind, content_type: str, body: bytes) -> tuple[Any, Change]:
         return patch, lambda old: json_patch.apply(old, patch)
     if media == PATCHES[1]:
         return patch, lambda old: merge_patch.apply(old, patch)
-    definition = f"{kind.type.__module__.rpartition('.')[2]}.{kind.type.__name__}"
-    return patch, lambda old: strategic_patch.apply(old, patch, definition)
+    return patch, lambda old: strategic_patch.apply(old, patch, definition_of(kind))
