@@ -113,9 +113,10 @@ def field_manager(parser: argparse.ArgumentParser, name: str) -> None:
 
 def check_dry_run(options: argparse.Namespace) -> str:
     """none, client or server."""
-    if options.dry_run not in ("none", "client", "server"):
-        raise CommandError(f'error: Invalid dry-run value ({options.dry_run}). Must be "none", "server", or "client".')
-    return str(options.dry_run)
+    how = getattr(options, "dry_run", "none")
+    if how not in ("none", "client", "server"):
+        raise CommandError(f'error: Invalid dry-run value ({how}). Must be "none", "server", or "client".')
+    return str(how)
 
 
 class OptionalValue(argparse.Action):
