@@ -29,6 +29,17 @@ spec:
 """
 
 
+POD = """
+apiVersion: v1
+kind: Pod
+metadata: {name: p%d}
+spec:
+  nodeName: node-1
+  tolerations: [{key: k, operator: Exists, effect: NoExecute, tolerationSeconds: %d}]
+  containers: [{name: main, image: i}]
+"""
+
+
 class Moved:
     """A cluster and its clock; `until` lets time pass a second at a time."""
 
@@ -129,23 +140,29 @@ async def test_the_api_of_cron_jobs(cluster: Cluster) -> None:
     " [Serial]"
 )
 async def test_each_pod_leaves_in_its_time(moved: Moved) -> None:
-    pod = """
-    apiVersion: v1
-    kind: Pod
-    metadata: {name: p%d}
-    spec:
-      nodeName: node-1
-      tolerations: [{key: k, operator: Exists, effect: NoExecute, tolerationSeconds: %d}]
-      containers: [{name: main, image: i}]
-    """
     for seconds in (5, 25):
-        await moved.cluster.apply(pod % (seconds, seconds))
+        await moved.cluster.apply(POD % (seconds, seconds))
     await moved.until(lambda: all(each.status.phase == "Running" for each in moved.all(core_v1.Pod)))
     body = {"spec": {"taints": [{"key": "k", "effect": "NoExecute"}]}}
     await moved.cluster.client.patch(core_v1.Node, "node-1", body=body)
     await moved.until(lambda: len(moved.all(core_v1.Pod)) == 1, 15)
     assert moved.all(core_v1.Pod)[0].metadata.name == "p25"
     await moved.until(lambda: not moved.all(core_v1.Pod), 30)
+
+
+@covers(
+    "[sig-node] NoExecuteTaintManager Single Pod removing taint cancels eviction [Conformance] [Disruptive] [Serial]"
+)
+async def test_a_taint_that_goes_in_time_evicts_nobody(moved: Moved) -> None:
+    await moved.cluster.apply(POD % (60, 60))
+    await moved.until(lambda: all(each.status.phase == "Running" for each in moved.all(core_v1.Pod)))
+    body: dict[str, Any] = {"spec": {"taints": [{"key": "k", "effect": "NoExecute"}]}}
+    await moved.cluster.client.patch(core_v1.Node, "node-1", body=body)
+    await moved.pass_(30)
+    await moved.cluster.client.patch(core_v1.Node, "node-1", body={"spec": {"taints": None}})
+    await moved.pass_(120)
+    (pod,) = moved.all(core_v1.Pod)
+    assert (pod.metadata.name, pod.metadata.deletionTimestamp) == ("p60", None)
 
 
 async def test_time_stands_still_unless_it_is_moved(moved: Moved) -> None:

@@ -168,26 +168,6 @@ async def test_a_tainted_nodes_pods_move(cluster: Cluster) -> None:
     await cluster.wait_for(apps_v1.Deployment, "web", lambda d: d.status.readyReplicas == 4)
 
 
-@covers(
-    "[sig-node] NoExecuteTaintManager Single Pod removing taint cancels eviction [Conformance] [Disruptive] [Serial]"
-)
-async def test_a_tolerated_taint_that_goes_in_time_evicts_nobody(cluster: Cluster) -> None:
-    tolerations = "[{key: broken, operator: Exists, effect: NoExecute, tolerationSeconds: 1}]"
-    await cluster.apply(POD % ("a", "true", "node-1", tolerations))
-    await cluster.wait_for(core_v1.Pod, "a", lambda pod: pod.status.phase == "Running")
-    taint: dict[str, Any] = {"spec": {"taints": [{"key": "broken", "effect": "NoExecute"}]}}
-    await cluster.client.patch(core_v1.Node, "node-1", body=taint)
-    await cluster.wait_for(core_v1.Node, "node-1", lambda node: node.spec.taints)
-    await cluster.client.patch(core_v1.Node, "node-1", body={"spec": {"taints": None}})
-    await cluster.wait_for(core_v1.Node, "node-1", lambda node: not node.spec.taints)
-    evictions = next(each for each in cluster.manager.runners if each.name == "taint-eviction-controller")
-    pod = await cluster.client.get(core_v1.Pod, "a", "default")
-    with pytest.raises(TimeoutError):
-        await cluster.wait_gone(core_v1.Pod, "a", timeout=1.5)
-    assert pod.metadata.deletionTimestamp is None
-    assert list(evictions.samples())
-
-
 @pytest.mark.cluster(nodes=2, settings=QUICK)
 async def test_a_silent_node_is_tainted_and_its_pods_are_replaced_elsewhere(cluster: Cluster) -> None:
     """Lease not renewed -> Ready Unknown -> taints -> eviction; with the machine gone the pod hangs until forced."""

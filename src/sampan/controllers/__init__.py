@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sampan.controllers import (
+    app,
     certificates,
     clusterroleaggregation,
     cronjob,
@@ -62,4 +63,5 @@ ALL: tuple[Declare, ...] = (
     cronjob.declare,
     ttlafterfinished.declare,
     *volumes.DECLARATIONS,
+    app.declare,
 )

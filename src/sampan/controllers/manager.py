@@ -23,7 +23,10 @@ COMPONENTS = {
     "endpointslice-controller": "endpoint-slice-controller",
     "endpoints-controller": "endpoint-controller",
     "disruption-controller": "controllermanager",
-    "horizontal-pod-autoscaler-controller": "horizontal-pod-autoscaler",
+    "persistentvolumeclaim-binder-controller": "persistentvolume-controller",
+    "persistentvolume-binder-controller": "persistentvolume-controller",
+    "ephemeral-volume-controller": "ephemeral_volume",
+    "local-volume-provisioner": "sampan.dev/local",
 }
 """Controllers that sign their events with another name than their own, as upstream's do."""
 
