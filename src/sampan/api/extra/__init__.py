@@ -1,9 +1,12 @@
-"""What Sampan adds to the API of Kubernetes: the group sampan.dev. Hand-written, and pure like the rest of `api`.
+"""What Sampan adds to the API of Kubernetes: the group sampan.dev, and metrics.k8s.io, which upstream has elsewhere.
 
-sampan_v1.py   the Structs
-defaults.py    what an App leaves open
-validation.py  what an App may say
-expansion.py   an App as the plain Kubernetes objects that it stands for
-releases.py    what an App was, one ControllerRevision a release
-steps.py       how far an App has come: six conditions in words for newcomers
+Hand-written, and pure like the rest of `api`.
+
+sampan_v1.py        the Structs
+metrics_v1beta1.py  what pods and nodes use
+defaults.py         what an App leaves open
+validation.py       what an App may say
+expansion.py        an App as the plain Kubernetes objects that it stands for
+releases.py         what an App was, one ControllerRevision a release
+steps.py            how far an App has come: six conditions in words for newcomers
 """

@@ -48,6 +48,9 @@ def validate_app_update(new: App, old: App) -> list[FieldError]:
     if new.spec.type != old.spec.type and "stateful" in (new.spec.type, old.spec.type):
         text = f"may not change from {old.spec.type}: its volumes belong to it; delete the app first (volumes stay)"
         errors.append(invalid("spec.type", new.spec.type, text))
+    elif new.spec.type == "stateful" and new.spec.volumes != old.spec.volumes:
+        text = "volumes of a stateful app may not change; delete the app and deploy it anew (its volumes stay)"
+        errors.append(forbidden("spec.volumes", text))
     return errors
 
 
