@@ -78,8 +78,10 @@ def test_readers_never_see_a_mixture(tmp_path: Path) -> None:
             try:
                 directory = os.open(tmp_path / "..data", os.O_RDONLY | os.O_DIRECTORY)
             except FileNotFoundError:
-                torn.append("..data vanished")
-                return
+                # The link was followed to a version that was removed at that moment; the link itself always stands.
+                if not os.path.islink(tmp_path / "..data"):
+                    torn.append("..data vanished")
+                continue
             try:
                 pair = [_read_at(directory, name) for name in ("a", "b")]
             except FileNotFoundError:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sampan.store import keys
@@ -8,6 +8,7 @@ from sampan.store import keys
 TEXT = st.text(alphabet="ab/é\U0001f600", max_size=4)
 
 
+@example([(True, ""), (True, "b"), (True, "ab")], "b", "aa", 0, 2)  # a range that ends before it begins
 @given(st.lists(st.tuples(st.booleans(), TEXT), max_size=200), TEXT, TEXT, st.integers(0, 5), st.integers(1, 4))
 def test_agrees_with_a_sorted_list(steps, low, prefix, limit, bucket) -> None:
     before, keys.BUCKET = keys.BUCKET, bucket

@@ -62,6 +62,8 @@ class SortedKeys:
         return sum(end - first for _, first, end in self._slices(low, high))
 
     def _slices(self, low: str, high: str) -> Iterator[tuple[list[str], int, int]]:
+        if low >= high:
+            return
         for at in range(bisect_left(self._last, low), len(self._buckets)):
             bucket = self._buckets[at]
             if bucket[0] >= high:
