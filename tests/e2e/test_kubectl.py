@@ -122,7 +122,8 @@ def test_logs_follow_and_previous(machine: Machine, namespace: str) -> None:
     with subprocess.Popen(command, env=machine.environ, stdout=subprocess.PIPE, text=True) as follow:
         assert follow.stdout
         assert follow.stdout.readline() == "first\n"
-        machine.kubectl("-n", namespace, "exec", "talker", "--", "kill", "1")
+        # The end of process 1 may take the one that asks for it along.
+        machine.kubectl("-n", namespace, "exec", "talker", "--", "kill", "1", check=False)
         assert follow.wait(30) == 0
     eventually(
         lambda: (

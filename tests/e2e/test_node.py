@@ -114,16 +114,10 @@ def test_volumes_follow_their_sources(machine: Machine, namespace: str) -> None:
 
 @covers("[sig-node] PreStop should call prestop when killing a pod [Conformance]")
 def test_the_pre_stop_hook_runs_before_the_end(machine: Machine, namespace: str) -> None:
-    machine.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": "listener"},
-            "spec": {"selector": {"app": "listener"}, "ports": [{"port": 80, "targetPort": 8080}]},
-        },
-        pod("listener", command=["/bin/sh", "-c", "nc -l -p 8080; echo called; " + WAITS]),
-        namespace=namespace,
-    )
+    # nc ends the connection when its input ends, and so does the other nc when the connection does: perhaps before
+    # it has sent a word. A pipe that is open both ways has no end.
+    listen = "mknod /tmp/open p; nc -l -p 8080 <>/tmp/open; echo called; "
+    machine.apply(pod("listener", command=["/bin/sh", "-c", listen + WAITS]), namespace=namespace)
     machine.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/listener", "--timeout=60s")
     address = machine.get("-n", namespace, "pod", "listener")["status"]["podIP"]
     hook = {"preStop": {"exec": {"command": ["sh", "-c", f"echo hook | nc -w 2 {address} 8080"]}}}
