@@ -1,8 +1,15 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same cases each time, without a limit of time; HYPOTHESIS_PROFILE=explore looks for new ones.
+settings.register_profile("repeat", deadline=None, derandomize=True, database=None)
+settings.register_profile("explore", deadline=None, max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeat"))
 
 BEHAVIOURS = Path(__file__).parent / "conformance" / "behaviours-v1.37.txt"
 
