@@ -21,6 +21,7 @@ from sampan.apiserver.cacher import Cacher
 from sampan.apiserver.contracts import NodeConnector
 from sampan.apiserver.documents import Documents
 from sampan.apiserver.metrics import Metrics
+from sampan.apiserver.metricsapi import Metrics as ResourceMetrics
 from sampan.apiserver.negotiation import Negotiator
 from sampan.apiserver.resource import Resources
 from sampan.apiserver.routes import Router
@@ -170,6 +171,7 @@ class Server:
         for resource in ("pods", "services", "nodes"):
             for verb in PROXY_VERBS:
                 found[resource, "proxy", verb] = connections.proxy
+        found |= ResourceMetrics(self.cacher, self._config.connector).handlers()
         found |= reviews.handlers(
             self.resources, self.authenticate, self.authorization, self._config.signer, self._config.issuer
         )

@@ -17,6 +17,7 @@ from sampan.api.kinds import (
     discovery,
     events,
     flowcontrol,
+    metrics,
     networking,
     node,
     policy,
@@ -50,5 +51,6 @@ ALL: tuple[Kind, ...] = (
     *discovery.KINDS,
     *resource.KINDS,
     *flowcontrol.KINDS,
+    *metrics.KINDS,
     *sampan.KINDS,
 )

@@ -192,6 +192,7 @@ ROLES: dict[str, Role] = {
     "system:aggregate-to-admin": Role(ADMIN, feeds="admin"),
     "system:aggregate-to-edit": Role(EDIT, feeds="edit"),
     "system:aggregate-to-view": Role(VIEW, feeds="view"),
+    "system:aggregated-metrics-reader": Role((rule(READ, "metrics.k8s.io", "nodes pods"),), feeds="view"),
     "system:discovery": Role(
         (urls("get", f"/api /api/* /apis /apis/* {_HEALTH} /openapi /openapi/* /version /version/"),)
     ),

@@ -29,6 +29,14 @@ class Place(NamedTuple):
     port: int
 
 
+def place_of(node: core_v1.Node) -> Place:
+    addresses = {address.type: address.address for address in node.status.addresses}
+    address = addresses.get("InternalIP") or addresses.get("Hostname") or node.metadata.name or ""
+    endpoints = node.status.daemonEndpoints
+    port = endpoints.kubeletEndpoint.Port if endpoints and endpoints.kubeletEndpoint else KUBELET_PORT
+    return Place(address, port)
+
+
 class Connections:
     """`connector` is None where there are no real nodes; connections are then refused."""
 
@@ -52,11 +60,7 @@ class Connections:
         node = self._view.get(core_v1.Node, name)
         if node is None:
             raise not_found_error("nodes", "", name)
-        addresses = {address.type: address.address for address in node.status.addresses}
-        address = addresses.get("InternalIP") or addresses.get("Hostname") or name
-        endpoints = node.status.daemonEndpoints
-        port = endpoints.kubeletEndpoint.Port if endpoints and endpoints.kubeletEndpoint else KUBELET_PORT
-        return Place(address, port)
+        return place_of(node)
 
     def _node_of(self, pod: core_v1.Pod) -> Place:
         if not pod.spec.nodeName:
