@@ -68,6 +68,7 @@ class Placing:
     _entries: dict[str, _Entry] = field(default_factory=dict)
     _resolved: dict[str, str] = field(default_factory=dict)
     _archives: list[tuple[str, str]] = field(default_factory=list)
+    _made: set[str] = field(default_factory=set)
 
     def write(self, archive: Archive) -> None:
         """Raises BuildError, OSError."""
@@ -163,8 +164,7 @@ class Placing:
         """ADD of an archive: its entries below `directory`, in their order, with their own owners."""
         with open(path, "rb") as file:
             try:
-                stream = cast(BinaryIO, _tar_stream(file))
-                with tarfile.open(fileobj=stream, mode="r|") as source:
+                with tarfile.open(fileobj=_tar_stream(file), mode="r|") as source:
                     for member in source:
                         self._member(archive, source, member, directory)
             except (*DAMAGE, LayerError) as error:
@@ -179,6 +179,7 @@ class Placing:
         name = posixpath.join(directory, *parts)
         parent, _, last = name.rpartition("/")
         name = posixpath.join(self._directory(parent), last) if parent else last
+        self._archive_parents(archive, posixpath.dirname(name))
         attributes = Attributes(member.mode & 0o7777, member.uid, member.gid)
         if self.wish.own:
             attributes = replace(attributes, uid=self.owner[0], gid=self.owner[1])
@@ -186,7 +187,9 @@ class Placing:
             mode = owners.mode(self.wish.mode, attributes.mode, directory=member.isdir())
             attributes = replace(attributes, mode=mode)
         if member.isdir():
-            archive.directory(self._directory(name) if self.rootfs.is_directory(name) else name, attributes)
+            name = self._directory(name) if self.rootfs.is_directory(name) else name
+            self._made.add(name)
+            archive.directory(name, attributes)
         elif member.issym():
             archive.link(name, member.linkname, attributes)
         elif member.islnk():
@@ -195,6 +198,17 @@ class Placing:
             content = source.extractfile(member)
             assert content is not None
             archive.file(name, cast(BinaryIO, content), member.size, attributes)
+
+    def _archive_parents(self, archive: Archive, directory: str) -> None:
+        """Directories of the image below keep their attributes when an archive has something in them."""
+        parents = []
+        while directory and directory not in self._made and directory not in self._entries:
+            self._made.add(directory)
+            parents.append(directory)
+            directory = posixpath.dirname(directory)
+        for parent in reversed(parents):
+            if self.rootfs.is_directory(parent):
+                archive.directory(parent, self.rootfs.attributes(parent))
 
 
 def _is_link(entry: _Entry) -> bool:
@@ -208,7 +222,7 @@ def _order(name: str) -> tuple[str, ...]:
 def is_archive(path: str) -> bool:
     """Whether a file is a tar archive, plain or compressed, by its content."""
     try:
-        with open(path, "rb") as file, tarfile.open(fileobj=cast(BinaryIO, _tar_stream(file)), mode="r|") as archive:
+        with open(path, "rb") as file, tarfile.open(fileobj=_tar_stream(file), mode="r|") as archive:
             return archive.next() is not None
     except (*DAMAGE, LayerError, OSError):
         return False

@@ -1,0 +1,225 @@
+"""A RUN: the command in a container of its own on the layers so far; what it changes stays in the upper directory.
+
+The OCI runtime runs in the foreground with the container's output on a pipe. The network is the host's, the rest
+is what any container gets. Mount points that the image lacks lie in a layer that is thrown away, so that they do
+not end up in the image.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from sampan.host import capabilities, cgroups, mounts, processes, seccomp, spec, state, users
+from sampan.host.containers import ContainerConfig, Mount, RuntimeFailure, SandboxConfig, SecurityConfig
+from sampan.host.images import ImageConfig
+from sampan.host.spec import Place
+from sampan.images.build import rootfs
+from sampan.images.build.errors import BuildError
+from sampan.images.build.rootfs import Rootfs
+from sampan.images.build.workshop import Bench, Tools, Workshop
+
+HOSTNAME = "build"
+_SHARED = ("/etc/resolv.conf", "/etc/hosts")
+_OURS = ("proc", "dev", "sys")
+_SHM = "/dev/shm"  # noqa: S108  the place of shared memory
+LINE = 4096  # bytes of a line that are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    source: str
+    target: str
+    readonly: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """`layers` are directories from the top to the bottom; sizes of `memories` (tmpfs) are bytes, 0 without limit."""
+
+    layers: Sequence[str]
+    words: Sequence[str]
+    env: Mapping[str, str]
+    workdir: str = "/"
+    user: str = ""
+    binds: Sequence[Bind] = ()
+    memories: Sequence[tuple[str, int]] = ()
+    network: bool = True
+    privileged: bool = False
+
+
+async def run(workshop: Workshop, bench: Bench, job: Job, output: Callable[[str], None]) -> int:
+    """The exit code; `output` gets each line. What changed is in `upper(bench)`. Raises BuildError, OSError."""
+    tools = await workshop.tools()
+    loop = asyncio.get_running_loop()
+    try:
+        await loop.run_in_executor(None, lambda: _prepare(workshop, tools, bench, job))
+    except RuntimeFailure as error:
+        raise BuildError(str(error)) from error
+    program = tools.program
+    command = [program.path, "--root", program.root, "run", "--bundle", bench.run, bench.id]
+    try:
+        return await _watch(command, output)
+    finally:
+        await asyncio.shield(_finish(workshop, tools, bench))
+
+
+def upper(bench: Bench) -> str:
+    return f"{bench.data}/upper"
+
+
+def _prepare(workshop: Workshop, tools: Tools, bench: Bench, job: Job) -> None:
+    targets = [*_SHARED, *(bind.target for bind in job.binds), *(target for target, _ in job.memories)]
+    directories = {target for target, _ in job.memories}
+    directories.update(bind.target for bind in job.binds if os.path.isdir(bind.source))
+    stubs = f"{bench.data}/stubs"
+    os.mkdir(stubs, 0o755)
+    with rootfs.merged(job.layers, bench.data) as view:
+        top = view.attributes("")
+        _copy_attributes(stubs, top.mode, top.uid, top.gid)
+        for target in (*(f"/{name}" for name in _OURS), *targets):
+            _stub(view, stubs, target, directory=target in directories or target[1:] in _OURS)
+    for name in ("upper", "work"):
+        os.mkdir(f"{bench.data}/{name}", 0o755)
+    _copy_attributes(upper(bench), top.mode, top.uid, top.gid)
+    root = f"{bench.run}/rootfs"
+    os.mkdir(root)
+    mounts.overlay(root, [stubs, *job.layers], upper(bench), f"{bench.data}/work")
+    document = _document(workshop, tools, bench, job, root)
+    state.write_file(f"{bench.run}/config.json", msgspec.json.encode(document))
+
+
+def _stub(view: Rootfs, stubs: str, target: str, *, directory: bool) -> None:
+    """A mount point that the image lacks, below directories like the image's own."""
+    path = view.resolve(target)
+    if not path or view.status(path) is not None:
+        return
+    parts = path.split("/")
+    for length in range(1, len(parts)):
+        parent = "/".join(parts[:length])
+        if not os.path.isdir(f"{stubs}/{parent}"):
+            os.mkdir(f"{stubs}/{parent}", 0o755)
+            if view.is_directory(parent):
+                found = view.attributes(parent)
+                _copy_attributes(f"{stubs}/{parent}", found.mode, found.uid, found.gid)
+    if os.path.lexists(f"{stubs}/{path}"):
+        return
+    if directory:
+        os.mkdir(f"{stubs}/{path}", 0o755)
+    else:
+        os.close(os.open(f"{stubs}/{path}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
+
+
+def _copy_attributes(path: str, mode: int, uid: int, gid: int) -> None:
+    os.chown(path, uid, gid)
+    os.chmod(path, mode)
+
+
+def _document(workshop: Workshop, tools: Tools, bench: Bench, job: Job, root: str) -> dict[str, Any]:
+    security = SecurityConfig(privileged=job.privileged, masked_paths=not job.privileged)
+    identity = users.resolve(root, job.user, security)
+    granted = capabilities.effective(security, tools.machine.capabilities)
+    filters = seccomp.profile("RuntimeDefault", job.privileged, granted, tools.machine.architecture)
+    shared = [Mount(path, path, readonly=True) for path in _SHARED if os.path.exists(path)]
+    binds = [Mount(bind.source, bind.target, readonly=bind.readonly) for bind in job.binds]
+    container = ContainerConfig(
+        name="build",
+        image="",
+        command=tuple(job.words),
+        working_dir=job.workdir,
+        env=tuple({"HOME": _home(root, identity.uid), **job.env}.items()),
+        mounts=(*shared, *binds),
+        security=security,
+    )
+    sandbox = SandboxConfig(uid=bench.id, name="build", namespace="", hostname=HOSTNAME)
+    namespaces = {"pid": "", "ipc": "", "uts": "", "mount": ""}
+    namespaces |= {"cgroup": ""} if tools.machine.unified else {}
+    namespaces |= {} if job.network else {"network": ""}
+    place = Place(root, workshop.cgroup(bench.id), namespaces)
+    document = spec.build(sandbox, container, ImageConfig(), identity, place, tools.machine, seccomp=filters)
+    document["hostname"] = HOSTNAME
+    document["mounts"].append(_tmpfs(_SHM, 64 << 20))
+    document["mounts"] += [_tmpfs(target, size) for target, size in job.memories]
+    return document
+
+
+def _tmpfs(target: str, size: int) -> dict[str, Any]:
+    options = ["nosuid", "nodev", "mode=1777"] + ([f"size={size}"] if size else [])
+    return {"destination": target, "type": "tmpfs", "source": "tmpfs", "options": options}
+
+
+def _home(root: str, uid: int) -> str:
+    for line in users.read_inside(root, "etc/passwd").splitlines():
+        row = line.split(":")
+        if len(row) >= 6 and row[2] == str(uid):
+            return row[5] or "/"
+    return "/root" if uid == 0 else "/"
+
+
+async def _watch(command: Sequence[str], output: Callable[[str], None]) -> int:
+    """Run the OCI runtime to its end; a cancelled call kills it (and `_finish` the container)."""
+    reader, writer = os.pipe()
+    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        child = processes.spawn(command, stdio=(null, writer, writer))
+    except BaseException:
+        os.close(reader)
+        raise
+    finally:
+        os.close(null)
+        os.close(writer)
+    try:
+        await _read_lines(reader, output)
+        return await child.wait()
+    except BaseException:
+        child.kill()
+        await child.wait()
+        raise
+
+
+async def _read_lines(reader: int, output: Callable[[str], None]) -> None:
+    os.set_blocking(reader, False)
+    rest = b""
+    try:
+        while True:
+            try:
+                chunk = os.read(reader, 65536)
+            except BlockingIOError:
+                await processes.readable(reader)
+                continue
+            if not chunk:
+                break
+            *lines, rest = (rest + chunk).replace(b"\r\n", b"\n").split(b"\n")
+            for line in lines:
+                output(_text(line))
+            rest = rest[-LINE:]
+        if rest:
+            output(_text(rest))
+    finally:
+        os.close(reader)
+
+
+def _text(line: bytes) -> str:
+    """What a terminal would show of it: behind the last carriage return, without control characters."""
+    shown = line[-LINE:].rpartition(b"\r")[2].decode(errors="replace")
+    return "".join(character if character.isprintable() or character == "\t" else "" for character in shown)
+
+
+async def _finish(workshop: Workshop, tools: Tools, bench: Bench) -> None:
+    """Nothing of the container runs on; its root is unmounted."""
+    cgroup = workshop.cgroup(bench.id)
+    if os.path.exists(f"{tools.program.root}/{bench.id}"):
+        program = tools.program
+        await processes.run([program.path, "--root", program.root, "delete", "--force", bench.id])
+
+    def clear() -> None:
+        cgroups.kill(tools.hierarchies, cgroup)
+        mounts.unmount(f"{bench.run}/rootfs")
+        cgroups.remove(tools.hierarchies, cgroup)
+
+    await asyncio.get_running_loop().run_in_executor(None, clear)
