@@ -81,7 +81,13 @@ def kubectl(place: ServedCluster) -> Run:
 
     def run(*words: str, given: str = "", **more: str) -> Said:
         done = subprocess.run(
-            [str(KUBECTL), *words], input=given, env={**environ, **more}, capture_output=True, text=True, timeout=60
+            [str(KUBECTL), *words],
+            input=given,
+            env={**environ, **more},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
         return Said(done.returncode, done.stdout, done.stderr)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
 
+from sampan.api.types import apps_v1
 from sampan.testing.thread import ServedCluster
 from tests.cli.conftest import Run, Said, settled
 
@@ -37,6 +39,11 @@ metadata: {name: settings, annotations: {note: hi}}
 data: {a: "1", yes: "no", time: "2026-01-01", "long.txt": "line one\\nline two\\n"}
 ---
 apiVersion: v1
+kind: ConfigMap
+metadata: {name: single}
+data: {"long.txt": "line one\\nline two\\n"}
+---
+apiVersion: v1
 kind: Secret
 metadata: {name: hidden}
 data: {password: c2VjcmV0}
@@ -57,7 +64,9 @@ apiVersion: networking.k8s.io/v1
 kind: Ingress
 metadata: {name: web}
 spec:
-  rules: [{host: a.example.com, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: web, port: {number: 80}}}}]}}]
+  rules:
+  - host: a.example.com
+    http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: web, port: {number: 80}}}}]}
 """
 
 
@@ -65,7 +74,7 @@ spec:
 def looked_at(place: ServedCluster) -> ServedCluster:
     """Objects in the namespace default that no test changes."""
     place.run(place.cluster.apply(MANIFEST))
-    place.run(place.cluster.wait_for(__import__("sampan.api.types.apps_v1", fromlist=["x"]).Deployment, "web", _ready))
+    place.run(place.cluster.wait_for(apps_v1.Deployment, "web", _ready))
     return place
 
 
@@ -101,18 +110,21 @@ GET = [
     "get pods -o name",
     "get deploy,svc -o name",
     "get deploy/web svc/web",
-    "get deploy web -o jsonpath={.spec.template.spec.containers[*].env[?(@.name=='A')].value}",
+    "get deploy web -o 'jsonpath={.spec.template.spec.containers[*].env[?(@.name==\"A\")].value}'",
     "get deploy web -o jsonpath={.metadata.labels}{.spec.nope}",
-    "get cm settings -o jsonpath={.data.long\\.txt}{.data['a','yes']}",
-    "get pods -o jsonpath={range.items[*]}{.metadata.name}{'\\t'}{end}",
+    "get cm settings -o \"jsonpath={.data.long\\\\.txt}{.data['a','yes']}\"",
+    "get pods -o 'jsonpath={range .items[*]}{.metadata.name}{\"\\t\"}{end}'",
     "get pods -o jsonpath={.items[0:2].kind}{.items[-1:].kind}{..image}",
     "get pods -o jsonpath-as-json={.items[*].spec.containers[0].name}",
     "get pods -o custom-columns=NAME:.metadata.name,IMAGE:.spec.containers[*].image,NONE:.metadata.nope",
     "get pods --sort-by=.metadata.name -o name",
     "get pods --sort-by={.spec.nodeName} --no-headers",
-    "get deploy web -o go-template={{.metadata.name}}{{range.spec.template.spec.containers}}{{.image|printf`%q`}}{{end}}",
-    "get cm settings -o go-template={{range$k,$v:=.data}}{{$k}}={{len$v}};{{end}}{{if.nope}}x{{else}}y{{end}}",
-    "get secret hidden -o go-template={{.data.password|base64decode}}{{.nope}}{{index.data`password`}}",
+    "get deploy web -o 'go-template={{.kind}}{{range .spec.template.spec.containers}}{{.image | printf `%q`}}{{end}}'",
+    "get cm settings -o 'go-template={{range $k, $v := .data}}{{$k}}={{len $v}};{{end}}{{if .nope}}x{{else}}y{{end}}'",
+    "get secret hidden -o 'go-template={{.data.password | base64decode}}{{.nope}}{{index .data `password`}}'",
+    "get pods -o 'go-template={{range .items}}{{- with .spec}} {{.nodeName | len}} {{end -}}{{end}}'",
+    "get deploy web -o go-template={{.spec.template.metadata}}{{.spec.nope.nope}}",
+    "get deploy web -o go-template={{nonsense}}",
     "get pods -o nonsense",
     "get pods --chunk-size=1",
     "get ingress,pvc,cronjob",
@@ -123,7 +135,7 @@ GET = [
 
 @pytest.mark.parametrize("line", GET)
 def test_get(looked_at: ServedCluster, sampan: Run, kubectl: Run, line: str) -> None:
-    same(kubectl(*line.split(" ")), sampan(*line.split(" ")))
+    same(kubectl(*shlex.split(line)), sampan(*shlex.split(line)))
 
 
 LOOK = [
@@ -131,7 +143,7 @@ LOOK = [
     "describe rs",
     "describe svc web",
     "describe node node-1",
-    "describe cm settings",
+    "describe cm single",
     "describe secret hidden",
     "describe ns default",
     "describe sa default",
@@ -222,7 +234,7 @@ STEPS = [
     "create role r --verb=get,list --resource=pods,deployments.apps",
     "create rolebinding rb --role=r --user=bob --serviceaccount=a:b",
     "create quota q --hard=pods=30",
-    "create ingress i --rule=a.com/*=svc:80,tls=sec --class=x",
+    "create ingress i --rule=a.com/*=svc:80,tls=sec --class=x --dry-run=client -o name",
     "create pdb p --selector=a=b --min-available=50%",
     "get role,rolebinding,ingress,pdb,quota -o jsonpath={{.items[*].spec}}{{.items[*].rules}}{{.items[*].subjects}}",
     "label cm one a=b",
@@ -275,7 +287,7 @@ spec:
     sampan("create", "ns", "sss")
     for step in STEPS:
         words = step.format(**names).split(" ")
-        theirs, ours = kubectl(*words, "-n", "kkk") if "--" not in words else kubectl("-n", "kkk", *words), None
+        theirs = kubectl("-n", "kkk", *words)
         ours = sampan("-n", "sss", *words)
         told = [(settled(s.out), settled(s.err), s.code) for s in (theirs, ours)]
         assert tuple(str(part).replace("sss", "kkk") for part in told[1]) == tuple(map(str, told[0])), step

@@ -52,11 +52,13 @@ def _revision(item: Document, plural: str) -> Revision:
     return Revision(number, annotations.get(CAUSE) or "<none>", source, template)
 
 
-def find(known: list[Revision], number: int) -> Revision:
+def find(
+    known: list[Revision], number: int, absent: str = "unable to find specified revision {number} in history"
+) -> Revision:
     for each in known:
         if each.number == number:
             return each
-    raise CommandError(f"error: unable to find specified revision {number} in history")
+    raise CommandError(f"error: {absent}".format(number=number))
 
 
 def table(known: list[Revision]) -> list[str]:

@@ -91,6 +91,7 @@ _NEEDS: dict[tuple[str, str], Callable[[Document], dict[str, Query]]] = {
             {"labelSelector": f"kubernetes.io/service-name={d['metadata']['name']}"},
         )
     },
+    ("networking.k8s.io", "Ingress"): lambda d: {"slices": (_in(d, "/apis/discovery.k8s.io/v1", "endpointslices"), {})},
     ("", "Node"): lambda d: {
         "pods": ("/api/v1/pods", {"fieldSelector": f"spec.nodeName={d['metadata']['name']}"}),
         "lease": (f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{d['metadata']['name']}", {}),

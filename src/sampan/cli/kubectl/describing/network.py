@@ -9,6 +9,8 @@ from sampan.cli.kubectl.describing.tabs import Writer
 
 Document = dict[str, Any]
 
+SERVICE = "kubernetes.io/service-name"
+
 
 def service(write: Writer, document: Document, found: Document) -> None:
     common.metadata(write, document)
@@ -77,7 +79,8 @@ def ingress(write: Writer, document: Document, found: Document) -> None:
     write(0, f"Address:\t{','.join(each.get('ip') or each.get('hostname', '') for each in balanced)}")
     write(0, f"Ingress Class:\t{spec.get('ingressClassName') or common.NONE}")
     default = spec.get("defaultBackend")
-    write(0, f"Default backend:\t{_backend(default) if default else '<default>'}")
+    slices = found["slices"]
+    write(0, f"Default backend:\t{_backend(default, slices) if default else '<default>'}")
     if spec.get("tls"):
         write(0, "TLS:")
         for each in spec["tls"]:
@@ -90,19 +93,26 @@ def ingress(write: Writer, document: Document, found: Document) -> None:
     for rule in spec.get("rules") or ():
         write(1, f"{rule.get('host') or '*'}\t")
         for path in (rule.get("http") or {}).get("paths") or ():
-            write(1, f"\t{path.get('path', '')} \t{_backend(path['backend'])}")
+            write(1, f"\t{path.get('path', '')} \t{_backend(path['backend'], slices)}")
     if not spec.get("rules"):
-        write(1, f"*\t*\t{_backend(default) if default else '<default>'}")
+        write(1, f"*\t*\t{_backend(default, slices) if default else '<default>'}")
     common.notes(write, meta.get("annotations"))
     common.events(write, found["events"])
 
 
-def _backend(backend: Document) -> str:
+def _backend(backend: Document, slices: list[Document]) -> str:
+    """`web:80 (10.244.0.2:8080)`: with the endpoints behind it."""
     if "resource" in backend:
         reference = backend["resource"]
         return f"APIGroup: {reference.get('apiGroup', '')}, Kind: {reference['kind']}, Name: {reference['name']}"
-    port = backend["service"].get("port") or {}
-    return f"{backend['service']['name']}:{port.get('name') or port.get('number', '')}"
+    service = backend["service"]
+    port = service.get("port") or {}
+    mine = [s for s in slices if (s["metadata"].get("labels") or {}).get(SERVICE) == service["name"]]
+    if not mine:
+        behind = f'<error: services "{service["name"]}" not found>'
+    else:
+        behind = _endpoints(mine, {"name": port.get("name") or ""})
+    return f"{service['name']}:{port.get('name') or port.get('number', '')} ({behind})"
 
 
 def endpoints(write: Writer, document: Document, found: Document) -> None:

@@ -16,7 +16,7 @@ def text(template: Document) -> str:
     """As `rollout history` shows it: with tabs."""
     write = Writer()
     describe(write, template)
-    return write.plain()
+    return write.plain() + "\n"
 
 
 def describe(write: Writer, template: Document | None) -> None:
@@ -47,7 +47,7 @@ def _labels(write: Writer, title: str, values: Document | None, between: str = "
         write(1, f"{title}:\t{common.NONE}")
         return
     for at, (key, value) in enumerate(sorted(values.items())):
-        write(1, f"{f'{title}:' if not at else ''}\t{key}{between}{value}")
+        write(0, f"{f'  {title}:' if not at else ''}\t{key}{between}{value}")
 
 
 def _spread(constraints: Sequence[Document]) -> str:

@@ -67,7 +67,7 @@ def _templates(format_: str, text: str) -> Printer:
         try:
             compiled = gotemplate.Template(text)
         except gotemplate.TemplateError as error:
-            raise CommandError(f"error: error parsing template {text}, {error}") from error
+            raise CommandError(f"error: error parsing template {text}, template: output:1: {error}") from error
         return _guarded(compiled.render, text)
     from sampan.cli.kubectl.printing import jsonpath
 
@@ -78,7 +78,7 @@ def _templates(format_: str, text: str) -> Printer:
     if format_ == "jsonpath-as-json":
         import json
 
-        return lambda document: json.dumps(path.values(document), indent=4, ensure_ascii=False) + "\n"
+        return lambda document: json.dumps(path.values(document), indent=4, sort_keys=True, ensure_ascii=False) + "\n"
     return _guarded(path.render, text)
 
 

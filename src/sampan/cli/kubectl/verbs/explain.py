@@ -54,8 +54,20 @@ async def run(options: argparse.Namespace, context: Context) -> int:
         prefix = f"apis/{resource.group}/{resource.version}" if resource.group else f"api/{resource.version}"
         document = await session.read(f"/openapi/v3/{prefix}")
     schemas = (document.get("components") or {}).get("schemas") or {}
-    context.stdout.write(explain(Schemas(schemas), resource, path, recursive=options.recursive))
+    try:
+        context.stdout.write(explain(Schemas(schemas), resource, path, recursive=options.recursive))
+    except NoField as error:
+        context.stdout.write(error.said)
+        raise
     return 0
+
+
+class NoField(CommandError):
+    """`said` is what kubectl has printed before it notices."""
+
+    def __init__(self, said: str, message: str) -> None:
+        super().__init__(message)
+        self.said = said
 
 
 class Schemas:
@@ -122,17 +134,15 @@ class Schemas:
 
 def explain(schemas: Schemas, resource: Resource, path: list[str], *, recursive: bool) -> str:
     schema = schemas.of(resource)
+    lines = [f"GROUP:      {resource.group}"] if resource.group else []
+    lines += [f"KIND:       {resource.kind}", f"VERSION:    {resource.version}", ""]
     field: Document | None = None
     name = ""
     for step in path:
         properties = schemas.inside(schema if field is None else field).get("properties") or {}
         if step not in properties:
-            raise CommandError(f'error: field "{step}" does not exist')
+            raise NoField("\n".join([*lines, ""]), f'error: field "{step}" does not exist')
         field, name = properties[step], step
-    lines = []
-    if resource.group:
-        lines.append(f"GROUP:      {resource.group}")
-    lines += [f"KIND:       {resource.kind}", f"VERSION:    {resource.version}", ""]
     described = schema if field is None else field
     if field is not None:
         lines += [f"FIELD: {name} <{schemas.type_name(field)}>", "", ""]

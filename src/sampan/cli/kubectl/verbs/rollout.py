@@ -213,7 +213,7 @@ async def _history(session: Session, target: Target, document: Document) -> bool
     known = await revisions.of(session, target, document)
     options, out = session.options, session.context.out
     if options.revision:
-        chosen = revisions.find(known, options.revision)
+        chosen = revisions.find(known, options.revision, "unable to find the specified revision")
         if options.output:
             writing.show(session, target, chosen.source, "")
             return False

@@ -153,7 +153,7 @@ async def _until(session: Session, target: Target, holds: Holds, limit: float) -
         if limit == 0:
             document = await session.read(target.path)
             if not holds(document):
-                return _late(target)
+                return f"error: condition not met for {target.resource.plural}/{target.name}"
         else:
             async with asyncio.timeout(limit):
                 document = await _watched(session, target, holds)
