@@ -257,11 +257,8 @@ def _put(section: str, title: str, values: Callable[[argparse.Namespace], Docume
         old = kubeconfig.find(document, section, name)
         kubeconfig.put(document, section, name, {**(old or {}), **values(options)})
         _save(options, context, document)
-        context.out(
-            f'{title} "{name}" {"modified" if old is not None else "created"}.'
-            if title != "User"
-            else f'User "{name}" set.'
-        )
+        done = "set" if section != "contexts" else "modified" if old is not None else "created"
+        context.out(f'{title} "{name}" {done}.')
         return 0
 
     return run
