@@ -165,6 +165,7 @@ async def run_apiserver(cluster: ClusterConfig, channel: Channel) -> None:
     from sampan.apiserver.connector import Connector
     from sampan.apiserver.server import Config, Server
     from sampan.apiserver.tokens.keys import load
+    from sampan.dashboard.assets import Assets
     from sampan.http.server import Server as HttpServer
     from sampan.store.sqlite import SqliteStore
 
@@ -186,6 +187,7 @@ async def run_apiserver(cluster: ClusterConfig, channel: Channel) -> None:
             advertise=(cluster.advertise_ip, cluster.api_port),
             version=VERSION,
             connector=connector,
+            pages=Assets(),
         ),
     )
     tls = server_context(directory / "apiserver.crt", directory / "apiserver.key", directory / "ca.crt")

@@ -57,7 +57,10 @@ Serve = Callable[[Request, Route, Attributes], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the chain is made of. `special` serves subresources and unstored kinds by (resource, subresource, verb)."""
+    """What the chain is made of. `special` serves subresources and unstored kinds by (resource, subresource, verb).
+
+    `pages` answers paths that are for everybody, before it is asked who wants them; None for any other path.
+    """
 
     router: Router
     documents: Documents
@@ -68,6 +71,7 @@ class Parts:
     writer: Writer
     metrics: Metrics
     special: dict[tuple[str, str, str], Serve]
+    pages: Callable[[Request], Response | None] | None = None
 
 
 class App:
@@ -89,6 +93,10 @@ class App:
         verb = request.method.lower()
         try:
             route = self._parts.router.find(request.raw_path)
+            if route is None and self._parts.pages is not None:
+                page = self._parts.pages(request)
+                if page is not None:
+                    return page
             if route is not None:
                 verb = verb_of(request.method, route, self._watching(request, route))
                 if not verb:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sampan.api.kinds import ALL
@@ -34,7 +34,7 @@ from sampan.apiserver.tokens.keys import Signer
 from sampan.apiserver.verbs.read import Reader
 from sampan.apiserver.verbs.watch import Watcher
 from sampan.apiserver.verbs.write import Writer
-from sampan.http.types import Handler
+from sampan.http.types import Handler, Request, Response
 from sampan.store.types import Store
 
 COMPACT_EVERY = 300.0
@@ -47,6 +47,7 @@ class Config:
 
     `service_ip` is the ClusterIP of the service `kubernetes`, `dns_ip` that of `kube-dns` ("" without DNS).
     `connector` is the way to nodes, None where they only pretend. `tokens` maps static bearer tokens to users.
+    `pages` serves what is for everybody, the web console: None for a path that is not its own.
     """
 
     signer: Signer
@@ -60,6 +61,7 @@ class Config:
     tokens: Mapping[str, User] = field(default_factory=dict)
     connector: NodeConnector | None = None
     kinds: Sequence[Kind] = ALL
+    pages: Callable[[Request], Response | None] | None = None
 
 
 class Server:
@@ -92,6 +94,7 @@ class Server:
                 writer=Writer(self.resources, reader),
                 metrics=self.metrics,
                 special=self._special,
+                pages=config.pages,
             )
         )
         self._follower: asyncio.Task[None] | None = None
