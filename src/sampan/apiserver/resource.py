@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import inspect
 import secrets
-import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 
@@ -25,20 +23,19 @@ from sampan.api.errors import (
     already_exists,
     bad_request,
     conflict,
-    invalid,
     invalid_error,
     not_found_error,
-    not_supported,
     service_unavailable,
 )
 from sampan.api.kinds.kind import Document, Kind
 from sampan.api.patch import apply
 from sampan.api.types import meta_v1
 from sampan.api.validation import meta as meta_rules
-from sampan.apiserver import traits
+from sampan.apiserver import deletion, traits
 from sampan.apiserver.allocation import ServiceAllocator
 from sampan.apiserver.cacher import Cacher, Item
 from sampan.apiserver.contracts import Admission, AdmissionPlugin, Attributes, Operation
+from sampan.apiserver.meta import carry_over, check_identity, count_generation, metadata, now, place
 from sampan.store.types import Conflict, Store, Unavailable
 
 RETRIES = 16
@@ -63,10 +60,6 @@ class Write:
     warnings: list[str] = field(default_factory=list)
     manager: str = ""
     applied: bool = False
-
-
-def now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 class Resources:
@@ -100,7 +93,7 @@ class Resources:
     async def create(self, kind: Kind, namespace: str, document: Document, write: Write) -> bytes:
         """Store a new object and return it encoded, with resourceVersion."""
         meta = metadata(document)
-        _place(kind, namespace, meta)
+        place(kind, namespace, meta)
         generated = not meta.get("name") and bool(meta.get("generateName"))
         base = str(meta.get("generateName") or "")
         for attempt in range(NAME_TRIES if generated else 1):
@@ -178,7 +171,7 @@ class Resources:
             item = await self.current(kind, namespace, name)
             old = self.document(kind, item)
             document = change(_decode_any(codec.encode(old)))
-            _check_identity(kind, namespace, name, document, old, uid)
+            check_identity(kind, namespace, name, document, old, uid)
             given = str(metadata(document).get("resourceVersion") or "")
             if given and given != str(item.revision):
                 raise conflict(kind.plural, kind.group, name)
@@ -201,7 +194,7 @@ class Resources:
         part: str,
     ) -> bytes:
         """One attempt; raises Conflict of the store when the object changed meanwhile."""
-        _carry_over(document, old)
+        carry_over(document, old)
         if part == "status":
             kept = {key: value for key, value in old.items() if key not in ("metadata", "status")}
             document = {**kept, "metadata": document["metadata"], "status": document.get("status") or {}}
@@ -213,7 +206,7 @@ class Resources:
             kind.prepare_update(document, old)
         if kind.resource in traits.GENERATION and part != "binding":
             # Being given a node is no wish of anybody: a pod that nobody changed stays at generation 1.
-            _count_generation(document, old)
+            count_generation(document, old)
         _track(kind, document, old, write, part)
         with self._services.reserve(kind, document, old):
             object, before = codec.decode(kind, document), codec.decode(kind, old)
@@ -231,10 +224,10 @@ class Resources:
     async def _store(self, kind: Kind, namespace: str, name: str, item: Item, value: bytes, write: Write) -> bytes:
         key = self.key(kind, namespace, name)
         unchanged = codec.with_revision(value, item.revision) == item.value
-        if write.dry_run or (unchanged and not _finished(value)):
+        if write.dry_run or (unchanged and not deletion.finished(value)):
             return self.shown(kind, codec.with_revision(value, item.revision))
         try:
-            if _finished(value):
+            if deletion.finished(value):
                 revision = await self.store.delete(key, expect=item.revision)
             else:
                 revision = await self.store.put(key, value, expect=item.revision, ttl=traits.TTL.get(kind.plural, 0))
@@ -250,11 +243,11 @@ class Resources:
         """Delete, or mark for deletion. Returns the object as it was or is now, and whether it is gone."""
         for _ in range(RETRIES):
             item = await self.current(kind, namespace, name)
-            _check_preconditions(kind, name, item, options)
+            deletion.check_preconditions(kind, name, item, options)
             old = self.document(kind, item)
             await self._run_both(Admission(write.attributes, kind, "DELETE", None, old, write.dry_run))
             document = _decode_any(codec.encode(old))
-            wait = _mark(kind, document, options)
+            wait = deletion.mark(kind, document, options)
             if not wait:
                 if not write.dry_run:
                     try:
@@ -324,47 +317,6 @@ def _key(kind: Kind, namespace: str, name: str) -> str:
     return f"{namespace}/{name}" if kind.namespaced else name
 
 
-def metadata(document: Document) -> Document:
-    """The document's metadata, made when it has none. Its type has been checked by the decoder."""
-    meta = document.get("metadata")
-    if not isinstance(meta, dict):
-        meta = document["metadata"] = {}
-    return meta
-
-
-def _place(kind: Kind, namespace: str, meta: Document) -> None:
-    if not kind.namespaced:
-        return
-    given = meta.get("namespace")
-    if given and given != namespace:
-        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
-    meta["namespace"] = namespace
-
-
-def _check_identity(kind: Kind, namespace: str, name: str, document: Document, old: Document, uid: str) -> None:
-    meta = metadata(document)
-    given = meta.get("name")
-    if given and given != name:
-        raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
-    meta["name"] = name
-    _place(kind, namespace, meta)
-    wanted, had = uid or str(meta.get("uid") or ""), str(metadata(old).get("uid") or "")
-    if wanted and wanted != had:
-        why = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {had}"
-        raise conflict(kind.plural, kind.group, name, why)
-
-
-def _carry_over(document: Document, old: Document) -> None:
-    """What the server owns stays when the client left it out."""
-    meta, before = metadata(document), metadata(old)
-    for name in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"):
-        if name in before and (name == "generation" or not meta.get(name)):
-            meta[name] = before[name]
-        elif name == "generation" or (name not in before and name.startswith("deletion")):
-            meta.pop(name, None)
-    meta.pop("selfLink", None)
-
-
 def _track(kind: Kind, document: Document, old: Document, write: Write, part: str) -> None:
     """Keep managedFields, for objects that have them: those that somebody applied."""
     meta, before = metadata(document), metadata(old)
@@ -383,134 +335,3 @@ def _track(kind: Kind, document: Document, old: Document, write: Write, part: st
 def definition_of(kind: Kind) -> str:
     """The name of the kind's type in patch metadata, such as `core_v1.Pod`."""
     return f"{kind.type.__module__.rpartition('.')[2]}.{kind.type.__name__}"
-
-
-def _count_generation(document: Document, old: Document) -> None:
-    skip = ("metadata", "status", "apiVersion", "kind")
-    new_rest = {key: value for key, value in document.items() if key not in skip}
-    old_rest = {key: value for key, value in old.items() if key not in skip}
-    if new_rest != old_rest:
-        metadata(document)["generation"] = int(metadata(old).get("generation") or 0) + 1
-
-
-def _finished(value: bytes) -> bool:
-    """Whether nothing holds an object that is being deleted any more."""
-    if b'"deletionTimestamp"' not in value:
-        return False
-    meta = codec.meta(value)
-    if not meta.deletionTimestamp or meta.finalizers or meta.deletionGracePeriodSeconds:
-        return False
-    return not _NAMESPACE.decode(value).held
-
-
-class _Spec(msgspec.Struct):
-    finalizers: list[str] | None = None
-
-
-class _Held(msgspec.Struct):
-    kind: str = ""
-    spec: Any = None
-
-    @property
-    def held(self) -> bool:
-        if self.kind != "Namespace" or not isinstance(self.spec, dict):
-            return False
-        return bool(self.spec.get("finalizers"))
-
-
-_NAMESPACE = msgspec.json.Decoder(_Held)
-
-
-def _check_preconditions(kind: Kind, name: str, item: Item, options: meta_v1.DeleteOptions) -> None:
-    wanted = options.preconditions
-    if wanted is None:
-        return
-    if wanted.uid and wanted.uid != item.meta.uid:
-        why = f"Precondition failed: UID in precondition: {wanted.uid}, UID in object meta: {item.meta.uid}"
-        raise conflict(kind.plural, kind.group, name, why)
-    if wanted.resourceVersion and wanted.resourceVersion != str(item.revision):
-        why = (
-            f"Precondition failed: ResourceVersion in precondition: {wanted.resourceVersion}, "
-            f"ResourceVersion in object meta: {item.revision}"
-        )
-        raise conflict(kind.plural, kind.group, name, why)
-
-
-def _mark(kind: Kind, document: Document, options: meta_v1.DeleteOptions) -> bool:
-    """Write into the document that it is being deleted; False when nothing has to wait."""
-    meta = metadata(document)
-    _set_finalizers(meta, options)
-    grace = _grace(kind, document, options)
-    if kind.resource == "namespaces":
-        held = bool((document.get("spec") or {}).get("finalizers"))
-        if held:
-            document["status"] = {**(document.get("status") or {}), "phase": "Terminating"}
-    else:
-        held = False
-    if not grace and not held and not meta.get("finalizers"):
-        return False
-    before = meta.get("deletionGracePeriodSeconds")
-    if not meta.get("deletionTimestamp"):
-        meta["deletionTimestamp"] = _in(grace)
-        meta["deletionGracePeriodSeconds"] = grace
-        if meta.get("generation"):
-            meta["generation"] += 1
-    elif grace < int(before or 0):
-        meta["deletionTimestamp"] = _in(grace)
-        meta["deletionGracePeriodSeconds"] = grace
-    return True
-
-
-def _in(seconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
-
-
-def _grace(kind: Kind, document: Document, options: meta_v1.DeleteOptions) -> int:
-    """Seconds that an object is given to end; only pods have any."""
-    if kind.resource != "pods":
-        return 0
-    spec, status = document.get("spec") or {}, document.get("status") or {}
-    if not spec.get("nodeName") or status.get("phase") in ("Succeeded", "Failed"):
-        return 0
-    if options.gracePeriodSeconds is not None:
-        return max(0, options.gracePeriodSeconds)
-    return max(0, int(spec.get("terminationGracePeriodSeconds") or 0))
-
-
-def _set_finalizers(meta: Document, options: meta_v1.DeleteOptions) -> None:
-    """The garbage collector's finalizers as the propagation policy wants them."""
-    policy = options.propagationPolicy
-    if policy is None and options.orphanDependents is not None:
-        policy = "Orphan" if options.orphanDependents else "Background"
-    if policy is None:
-        return
-    kept = [name for name in meta.get("finalizers") or () if name not in ("orphan", "foregroundDeletion")]
-    if policy == "Orphan":
-        kept.append("orphan")
-    elif policy == "Foreground":
-        kept.append("foregroundDeletion")
-    if kept:
-        meta["finalizers"] = kept
-    else:
-        meta.pop("finalizers", None)
-
-
-def check_delete_options(options: meta_v1.DeleteOptions) -> None:
-    """Raises Invalid as upstream does."""
-    errors = []
-    if options.propagationPolicy is not None and options.orphanDependents is not None:
-        errors.append(
-            invalid(
-                "propagationPolicy",
-                options.propagationPolicy,
-                "orphanDependents and deletionPropagation cannot be both set",
-            )
-        )
-    if options.propagationPolicy not in (None, "Foreground", "Background", "Orphan"):
-        errors.append(
-            not_supported("propagationPolicy", options.propagationPolicy, ("Foreground", "Background", "Orphan", "nil"))
-        )
-    if options.dryRun not in ((), ("All",)):
-        errors.append(not_supported("dryRun", list(options.dryRun), ("All",)))
-    if errors:
-        raise invalid_error("DeleteOptions", "meta.k8s.io", "", errors)

@@ -11,7 +11,8 @@ from sampan.api.kinds.kind import Document, Kind
 from sampan.api.user import User
 from sampan.apiserver.bootstrap.documents import Change, changes
 from sampan.apiserver.contracts import Attributes
-from sampan.apiserver.resource import Resources, Write, metadata
+from sampan.apiserver.meta import metadata
+from sampan.apiserver.resource import Resources, Write
 
 _SELF = User("system:apiserver", groups=("system:masters",))
 _NAME = "kubernetes"

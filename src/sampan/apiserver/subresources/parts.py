@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sampan.api.kinds.kind import Document
 from sampan.apiserver.contracts import Attributes
-from sampan.apiserver.resource import metadata
+from sampan.apiserver.meta import metadata
 from sampan.apiserver.routes import Route
 from sampan.apiserver.verbs.write import Merge, Writer
 from sampan.http.types import Request, Response

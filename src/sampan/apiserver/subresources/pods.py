@@ -20,7 +20,8 @@ from sampan.api.kinds.kind import Document, Kind
 from sampan.api.types import core_v1, meta_v1, policy_v1
 from sampan.apiserver import negotiation
 from sampan.apiserver.contracts import Attributes
-from sampan.apiserver.resource import Resources, Write, metadata, now
+from sampan.apiserver.meta import metadata, now
+from sampan.apiserver.resource import Resources, Write
 from sampan.apiserver.routes import Route
 from sampan.apiserver.verbs.write import body_of, read_document, write_of
 from sampan.http.types import Request, Response

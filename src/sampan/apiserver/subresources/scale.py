@@ -12,7 +12,8 @@ from sampan.api.kinds.kind import Document, Kind
 from sampan.api.types import autoscaling_v1, meta_v1
 from sampan.apiserver import negotiation
 from sampan.apiserver.contracts import Attributes
-from sampan.apiserver.resource import Resources, metadata
+from sampan.apiserver.meta import metadata
+from sampan.apiserver.resource import Resources
 from sampan.apiserver.routes import Route
 from sampan.apiserver.verbs.write import body_of, patch_of, read_document, write_of
 from sampan.http.types import Request, Response

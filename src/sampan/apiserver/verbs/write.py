@@ -27,8 +27,10 @@ from sampan.api.patch import strategic as strategic_patch
 from sampan.api.types import meta_v1
 from sampan.apiserver import negotiation, traits
 from sampan.apiserver.contracts import Attributes
+from sampan.apiserver.deletion import check_delete_options
+from sampan.apiserver.meta import metadata
 from sampan.apiserver.negotiation import WHOLE
-from sampan.apiserver.resource import Change, Resources, Write, check_delete_options, definition_of, metadata
+from sampan.apiserver.resource import Change, Resources, Write, definition_of
 from sampan.apiserver.routes import Route
 from sampan.apiserver.verbs import selection
 from sampan.apiserver.verbs.read import Reader
