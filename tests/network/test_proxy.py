@@ -204,6 +204,24 @@ async def test_connections_outlive_the_endpoint_and_new_ones_go_elsewhere(bench:
             assert await loop.sock_recv(client, 100) == b"still here"
 
 
+async def test_who_waits_for_an_endpoint_that_leaves_comes_to_another(bench: Bench) -> None:
+    """The kernel would send each attempt of a connection to where the first one went, for as long as it tries."""
+    loop = asyncio.get_running_loop()
+    with bench.one.socket() as full, HOST.socket() as filler, HOST.socket() as waiting:
+        full.bind(("", 8082))
+        full.listen(0)
+        await bench.show(cluster.service("web"), cluster.slice("web", bench.one.address, ports=(("", 8082, "TCP"),)))
+        await loop.sock_connect(filler, ("10.96.0.50", 80))
+        connecting = asyncio.ensure_future(loop.sock_connect(waiting, ("10.96.0.50", 80)))
+        await asyncio.sleep(0)
+        await bench.show(cluster.slice("web", bench.two.address))
+        assert not connecting.done()
+        await bench.network.detach("one")
+        async with asyncio.timeout(lab.DEADLINE):
+            await connecting
+            assert (await loop.sock_recv(waiting, 100)).decode() == f"{bench.two.address} 10.244.0.0"
+
+
 async def test_udp_flows_leave_an_endpoint_that_is_gone(bench: Bench) -> None:
     await bench.show(cluster.service("web", *ports(30080), type="NodePort"), both("web", bench.one.address))
     for client, address, port in ((HOST, "10.96.0.50", 80), (bench.world, UPLINK, 30080)):

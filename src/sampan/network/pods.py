@@ -15,6 +15,7 @@ import asyncio
 import errno
 import logging
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import TypeVar
 from sampan.host import links, netlink, nft
 from sampan.host.containers import SandboxConfig
 from sampan.network import firewall, hostports, ipam, names, sysctls
+from sampan.network.proxy import conntrack
 
 T = TypeVar("T")
 
@@ -52,6 +54,7 @@ class BridgeNetwork:
         self._hostports = hostports.HostPorts(instance, pod_cidr, cluster_cidr, dns_ip)
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="pod-network")
         self._reaper = ThreadPoolExecutor(1, thread_name_prefix="pod-network-reaper")
+        self._left: deque[str] = deque()
         self._mtu = 1500
 
     @property
@@ -195,10 +198,18 @@ class BridgeNetwork:
                 return
             if address:
                 links.delete_route(here, f"{address}/32")
+                self._left.append(address)
             links.set_group(here, link.index, self._leaving)
         self._reaper.submit(self._reap)
 
     def _reap(self) -> None:
+        try:
+            # Who still asks for a service here begins anew with another endpoint, or is refused. Until its route was
+            # gone the pod could be asked, now nobody can.
+            while self._left:
+                conntrack.delete_answered_by(self._left.popleft())
+        except OSError as error:
+            log.warning("connections to pods that left stay until they time out: %s", error)
         try:
             with netlink.Netlink() as net:
                 links.delete_group(net, self._leaving)

@@ -1,4 +1,4 @@
-"""The kernel's table of connections: look at UDP flows over IPv4 and delete some (ctnetlink).
+"""The kernel's table of connections: look at flows over IPv4 and delete some (ctnetlink).
 
 Source: linux/netfilter/nfnetlink_conntrack.h.
 """
@@ -22,7 +22,8 @@ _ORIGINAL, _REPLY, _FILTER, _ID, _ZONE = 1, 2, 25, 12, 18
 _TUPLE_IP, _TUPLE_PROTO = 1, 2
 _SOURCE, _DESTINATION = 1, 2
 _PROTO, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3
-_FILTER_ORIGINAL: Final = 1
+_FILTER_ORIGINAL, _FILTER_REPLY = 1, 2
+_FILTER_SOURCE: Final = 1
 _FILTER_PROTO: Final = 1 << 3
 _HEAD: Final = _HEADER.pack(socket.AF_INET, 0, 0)
 
@@ -41,8 +42,24 @@ def delete_udp(outdated: Callable[[Address, Address], bool]) -> int:
     return deleted
 
 
+def delete_answered_by(address: str) -> int:
+    """Delete the flows whose answers come, or would come, from this address; returns how many. Raises OSError."""
+    deleted, source = 0, socket.inet_aton(address)
+    with Netlink(NETFILTER) as net:
+        for body in net.query(_GET, DUMP, _HEAD + _only_answered_by(source)):
+            found = attributes(body[_HEADER.size :])
+            if attributes(attributes(found[_REPLY])[_TUPLE_IP])[_SOURCE] == source:
+                deleted += _delete(net, found)
+    return deleted
+
+
+def _only_answered_by(source: bytes) -> bytes:
+    """Older kernels do not know the filter and send all; so below."""
+    flags = attribute(_FILTER_REPLY, struct.pack("=I", _FILTER_SOURCE))
+    return nested(_REPLY, nested(_TUPLE_IP, attribute(_SOURCE, source))) + nested(_FILTER, flags)
+
+
 def _only_udp() -> bytes:
-    """Older kernels do not know the filter and send all."""
     proto = nested(_TUPLE_PROTO, attribute(_PROTO, bytes((socket.IPPROTO_UDP,))))
     flags = attribute(_FILTER_ORIGINAL, struct.pack("=I", _FILTER_PROTO))
     return nested(_ORIGINAL, proto) + nested(_FILTER, flags)
