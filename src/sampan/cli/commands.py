@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 CLUSTER = "Cluster"
+APPS = "Applications"
 OBJECTS = "Objects"
 PODS = "Pods"
 SERVER = "Nodes and server"
-GROUPS = (CLUSTER, OBJECTS, PODS, SERVER)
+GROUPS = (CLUSTER, APPS, OBJECTS, PODS, SERVER)
 VERBS = "sampan.cli.kubectl.verbs"
 
 
@@ -27,7 +28,13 @@ COMMANDS: tuple[Command, ...] = (
     Command("down", "stop the cluster; --purge forgets its state too", CLUSTER, "sampan.cli.down"),
     Command("status", "what runs, since when, and what it costs", CLUSTER, "sampan.cli.status"),
     Command("doctor", "what this machine lacks, and the command that mends it", CLUSTER, "sampan.cli.doctor"),
+    Command("console", "the web console's address, and a token to sign in with", CLUSTER, "sampan.cli.console"),
     Command("image", "load, list and remove images of the node", CLUSTER, "sampan.cli.image"),
+    Command("deploy", "from a folder or an image to a published application", APPS, "sampan.cli.deploy"),
+    Command("why", "what is wrong with an app or a pod, and what to do next", APPS, "sampan.cli.why"),
+    Command("releases", "what an app was, release by release", APPS, "sampan.cli.releases"),
+    Command("rollback", "an app as it was in an older release", APPS, "sampan.cli.rollback"),
+    Command("export", "the plain Kubernetes objects that an app stands for", APPS, "sampan.cli.export"),
     Command("get", "show objects in tables, or whole", OBJECTS, f"{VERBS}.get"),
     Command("describe", "show an object for people, with its events", OBJECTS, f"{VERBS}.describe"),
     Command("apply", "bring objects to what manifests say", OBJECTS, f"{VERBS}.apply"),

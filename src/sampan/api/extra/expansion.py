@@ -230,6 +230,8 @@ def _container(app: App) -> Document:
     container: Document = {
         "name": "app",
         "image": spec.source.image,
+        # What was built here is in no registry; another version is another name.
+        "imagePullPolicy": "IfNotPresent",
         # Whoever asks why it ended finds the last lines that it wrote in its status.
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }

@@ -102,7 +102,7 @@ def _image(app: App, seen: Seen) -> Verdict:
             waiting = status.state.waiting if status.state else None
             if waiting is not None and waiting.reason in diagnosis.IMAGE:
                 return _no("ImageNotFound", f"image {source.image} cannot be had: {waiting.message or waiting.reason}")
-    digest = image_digest(seen.pods)
+    digest = image_digest(current(app, seen))
     return _yes("Built" if source.path or source.git else "Given", f"image {source.image}" + _short(digest))
 
 
