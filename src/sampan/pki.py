@@ -65,8 +65,9 @@ def _host(host: str) -> x509.GeneralName:
 class Authority:
     """The CA in one directory; `ensure` makes what is missing or about to end, and nothing else."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, name: str = "sampan-ca") -> None:
         self.directory = directory
+        self._name = name
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.certificate_path = directory / "ca.crt"
         key_path = directory / "ca.key"
@@ -78,7 +79,7 @@ class Authority:
         self._certificate = x509.load_pem_x509_certificate(self.certificate_path.read_bytes())
 
     def _self_signed(self, key: ec.EllipticCurvePrivateKey) -> bytes:
-        name = _name("sampan-ca")
+        name = _name(self._name)
         builder = _builder(name, name, key.public_key(), CA_DAYS)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         builder = builder.add_extension(_usage(sign_certificates=True), critical=True)
