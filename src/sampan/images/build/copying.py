@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 import stat
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sampan.images.build import ignore as rules
@@ -158,11 +159,9 @@ def placed(wish: Wanted, pieces: Sequence[Piece], *, keep_xattrs: bool) -> placi
     return placing.Wish(wish.target, wish.chown, wish.chmod, pieces, keep_xattrs)
 
 
-def with_download(wish: Wanted, path: str, name: str, status: Any) -> Piece:
-    """A downloaded file as a piece; it is readable by its owner alone."""
+def downloaded(path: str, name: str, *, unpack: bool) -> Piece:
+    """A downloaded file; it is readable by its owner alone."""
     directory, _, base = path.rpartition("/")
-    return Piece(name, directory, items=(Item("", base, status),), default=Attributes(0o600), archive=wish.unpack)
-
-
-def without(wish: Wanted, sources: Sequence[str]) -> Wanted:
-    return replace(wish, sources=tuple(sources))
+    item = Item("", base, os.stat(path))
+    archive = unpack and placing.is_archive(path)
+    return Piece(name, directory, items=(item,), default=Attributes(0o600), archive=archive)

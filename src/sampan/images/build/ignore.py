@@ -44,6 +44,9 @@ class Ignore:
         return not any(rule.keeps and _may_be_below(rule.pattern, directory) for rule in self.rules)
 
 
+NOTHING = Ignore()
+
+
 def parse(text: str, file: str = ".dockerignore") -> Ignore:
     """Raises DockerfileError."""
     rules = []

@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from sampan.images.build import ignore as rules
 from sampan.images.build import packing
 from sampan.images.build.errors import BuildError
-from sampan.images.build.ignore import Ignore
+from sampan.images.build.ignore import NOTHING, Ignore
 from sampan.images.build.rootfs import Rootfs
 
 _WILD = re.compile(r"[*?\[\\]")
-NOTHING = Ignore()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,3 +159,18 @@ def _with_parent(parent: Item, children: Iterator[Item]) -> Iterator[Item]:
         if number == 0:
             yield parent
         yield child
+
+
+def hidden(tree: Rootfs, ignore: Ignore, path: str = "") -> Iterator[str]:
+    """The topmost paths below a directory that are left out with all below them."""
+    if not ignore.rules:
+        return
+    with os.scandir(_path(tree, path)) as entries:
+        found = sorted(entries, key=lambda entry: os.fsencode(entry.name))
+    for entry in found:
+        below = f"{path}/{entry.name}" if path else entry.name
+        directory = entry.is_dir(follow_symlinks=False)
+        if ignore(below) and (not directory or ignore.prunes(below)):
+            yield below
+        elif directory:
+            yield from hidden(tree, ignore, below)
