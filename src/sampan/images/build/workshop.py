@@ -72,7 +72,7 @@ class Workshop:
             return self._tools
 
     def cgroup(self, id: str) -> str:
-        return f"{self.name}-build/{id}"
+        return f"{self.name}-build-{id}"
 
     def sweep(self) -> int:
         """Remove what builds that were killed left; returns how many. Blocking."""
