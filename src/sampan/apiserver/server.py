@@ -78,7 +78,7 @@ class Server:
         self.authenticate = Authenticators(account_tokens, static=config.tokens)
         services = ServiceAllocator(self.cacher, config.service_cidr, config.node_ports)
         appears = DefaultAccounts(self.cacher)
-        plugins = admission.plugins(self.cacher, self.authorization, config.signer, appears)
+        plugins = admission.plugins(self.cacher, self.authorization, config.signer, appears, lambda: self.resources)
         self.resources = Resources(store, self.cacher, plugins, services)
         negotiator = Negotiator()
         reader = Reader(store, self.cacher, negotiator)

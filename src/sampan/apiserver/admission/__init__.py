@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sampan.apiserver.admission.accounts import ServiceAccount
 from sampan.apiserver.admission.base import Plugin
 from sampan.apiserver.admission.certificates import (
@@ -19,6 +21,7 @@ from sampan.apiserver.admission.pods import (
     TaintNodesByCondition,
 )
 from sampan.apiserver.admission.podsecurity import PodSecurity
+from sampan.apiserver.admission.quota import ResourceQuota
 from sampan.apiserver.admission.roles import RoleEscalation
 from sampan.apiserver.admission.secrets import ServiceAccountToken
 from sampan.apiserver.admission.storage import (
@@ -30,16 +33,22 @@ from sampan.apiserver.admission.storage import (
 from sampan.apiserver.admission.waiting import Appears
 from sampan.apiserver.authz.authorizer import Authorization
 from sampan.apiserver.contracts import View
+from sampan.apiserver.resource import Resources
 from sampan.apiserver.tokens.keys import Signer
 
 
 def plugins(
-    view: View, authorization: Authorization, signer: Signer | None = None, appears: Appears | None = None
+    view: View,
+    authorization: Authorization,
+    signer: Signer | None = None,
+    appears: Appears | None = None,
+    resources: Callable[[], Resources] | None = None,
 ) -> tuple[Plugin, ...]:
     """All plugins, each once, in the order in which a write passes them.
 
     Without a `signer` nobody fills in Secrets of type kubernetes.io/service-account-token; without `appears`
-    a pod that comes before its namespace's default account is refused at once.
+    a pod that comes before its namespace's default account is refused at once; without `resources`, by which they are
+    written, quotas hold nobody back.
     """
     found: list[Plugin] = [
         NamespaceLifecycle(view),
@@ -62,4 +71,6 @@ def plugins(
     ]
     if signer is not None:
         found.append(ServiceAccountToken(view, signer))
+    if resources is not None:
+        found.append(ResourceQuota(view, resources))
     return tuple(found)
