@@ -38,7 +38,7 @@ from sampan.apiserver.subresources.parts import serve as serve_part
 from sampan.apiserver.verbs.read import Reader
 from sampan.apiserver.verbs.watch import Watcher
 from sampan.apiserver.verbs.write import Writer
-from sampan.http.errors import Disconnected
+from sampan.http.errors import Disconnected, TimedOut
 from sampan.http.types import Request, Response
 from sampan.store.types import StoreError
 
@@ -209,18 +209,18 @@ class App:
         inflight = self._metrics.inflight
         long = verb == "watch" or (route is not None and route.part in LONG)
         try:
-            if inflight[kind_of] >= (READING if kind_of == "readOnly" else MUTATING) and not long:
+            if long:
+                response = await waiting
+            elif inflight[kind_of] >= (READING if kind_of == "readOnly" else MUTATING):
                 _discard(waiting)
                 raise too_many_requests("Too many requests, please try again later.")
-            inflight[kind_of] += 1
-            try:
-                if long:
-                    response = await waiting
-                else:
+            else:
+                inflight[kind_of] += 1
+                try:
                     async with asyncio.timeout(DEADLINE):
                         response = await waiting
-            finally:
-                inflight[kind_of] -= 1
+                finally:
+                    inflight[kind_of] -= 1
         except StatusError as error:
             response = negotiation.failure(error)
         except TimeoutError:
@@ -229,8 +229,8 @@ class App:
             )
         except StoreError as error:
             response = negotiation.failure(service_unavailable(str(error)))
-        except (Disconnected, asyncio.CancelledError):
-            raise
+        except (Disconnected, TimedOut, asyncio.CancelledError):
+            raise  # the connection's own business: nobody waits for an answer, or 408 is the one
         except Exception:
             log.exception("%s %s failed", request.method, request.raw_path)
             response = negotiation.failure(internal("the server failed; its log says more"))
