@@ -112,7 +112,8 @@ def containers(machine: Machine, namespace: str) -> dict[str, tuple[str, int]]:
 def test_kill_the_node_process(machine: Machine, namespace: str) -> None:
     counter = "i=0; trap 'exit 0' TERM; while true; do echo $i; i=$((i+1)); sleep 0.1 & wait $!; done"
     machine.apply(deployment("web", 2), pod("counter", command=["/bin/sh", "-c", counter]), namespace=namespace)
-    machine.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod", "--all", "--timeout=60s")
+    machine.kubectl("-n", namespace, "rollout", "status", "deployment/web", "--timeout=60s")
+    machine.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/counter", "--timeout=60s")
     before = containers(machine, namespace)
     pid = machine.pids()["node"]
     os.kill(pid, signal.SIGKILL)
