@@ -148,6 +148,14 @@ def _tell(session: Session, target: Target, document: Document) -> None:
 
 
 async def _until(session: Session, target: Target, holds: Holds, limit: float) -> str:
+    """The same, and say so."""
+    problem = await until(session, target, holds, limit)
+    if not problem:
+        _tell(session, target, {})
+    return problem
+
+
+async def until(session: Session, target: Target, holds: Holds, limit: float) -> str:
     """What to complain about, "" when the condition came."""
     try:
         if limit == 0:
@@ -156,14 +164,13 @@ async def _until(session: Session, target: Target, holds: Holds, limit: float) -
                 return f"error: condition not met for {target.resource.plural}/{target.name}"
         else:
             async with asyncio.timeout(limit):
-                document = await _watched(session, target, holds)
+                await _watched(session, target, holds)
     except TimeoutError:
         return _late(target)
     except StatusError as error:
         from sampan.cli.kubectl import words
 
         return words.refusal(error)
-    _tell(session, target, document)
     return ""
 
 
