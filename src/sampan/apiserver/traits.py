@@ -36,6 +36,7 @@ GENERATION = frozenset(
         "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io",
         "ingressclasses.networking.k8s.io",
         "resourceslices.resource.k8s.io",
+        "apps.sampan.dev",
     )
 )
 """metadata.generation counts changes outside of metadata and status."""

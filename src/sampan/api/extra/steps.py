@@ -125,8 +125,17 @@ def _short(digest: str) -> str:
 def current(app: App, seen: Seen) -> list[core_v1.Pod]:
     """The pods of the newest version that are not about to go."""
     alive = [pod for pod in seen.pods if pod.metadata.deletionTimestamp is None]
+    if not _observed(seen.workload):
+        return []
     key, value = _version(app, seen)
     return [pod for pod in alive if pod.metadata.labels.get(key) == value] if key else alive
+
+
+def _observed(workload: Any) -> bool:
+    """Its own controller has seen the newest wish; before, what there is says nothing about it."""
+    if isinstance(workload, apps_v1.Deployment | apps_v1.StatefulSet | apps_v1.DaemonSet):
+        return (workload.status.observedGeneration or 0) >= (workload.metadata.generation or 0)
+    return True
 
 
 def _version(app: App, seen: Seen) -> tuple[str, str]:
@@ -189,9 +198,10 @@ def _pods(app: App, seen: Seen, now: float) -> Verdict:
         return _cron(app, seen, seen.workload, now)
     want, new = wanted(app, seen), current(app, seen)
     good = sum(map(diagnosis.is_ready, new))
-    observed = (seen.workload.status.observedGeneration or 0) >= (seen.workload.metadata.generation or 0)
-    if observed and good >= want and _settled(seen, want):
+    if _observed(seen.workload) and good >= want and _settled(seen, want):
         return _yes("Ready", f"{_plural(want, 'pod')} ready" if want else "no pods wanted (replicas is 0)")
+    if not _observed(seen.workload):
+        return _no("Starting", "the new version is about to begin")
     old = sum(map(diagnosis.is_ready, seen.pods)) - good
     serving = f"; the version before still serves with {_plural(old, 'pod')}" if old else ""
     found = troubles(app, seen, now)

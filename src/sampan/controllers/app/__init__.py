@@ -28,8 +28,8 @@ from sampan.runtime.controller import Controller, Watch, unless_unchanged
 
 AGAIN = 5.0
 """Seconds until pods that are not ready are looked at again, for what their probes and logs say by then."""
-MEASURED = 15.0
-"""Seconds until figures of pods are asked for again; they come a while after the pods."""
+MEASURED, UNMEASURED = 3.0, 60.0
+"""Seconds until figures of pods are asked for again: they come a while after the pods, and in some clusters never."""
 BY_NEED = "need"
 
 
@@ -49,8 +49,8 @@ def plan(app: App, view: View) -> Plan:
     judged = steps.judge(app, seen, view.now)
     if conditions.is_true(judged, "PodsReady"):
         yield from history.succeeded(app, view, release, seen, rfc3339(view.now))
-        if seen.metrics is False:
-            yield Requeue(MEASURED)
+        if not seen.metrics:
+            yield Requeue(UNMEASURED if seen.metrics is None else MEASURED)
     elif app.spec.source.image:
         yield Requeue(AGAIN)
 

@@ -65,7 +65,7 @@ def ask(app: App, seen: steps.Seen, now: float) -> Generator[Action, Any, steps.
         return seen
     if conditions.is_true(app.status.conditions, "Monitored"):
         return replace(seen, metrics=True)
-    measured: bool = yield Call(lambda client: is_measured(client, app))
+    measured: bool | None = yield Call(lambda client: is_measured(client, app))
     return replace(seen, metrics=measured)
 
 
@@ -99,11 +99,11 @@ def _runs_again(pod: core_v1.Pod, trouble: diagnosis.Trouble) -> bool:
     return bool(status and status.restartCount and status.state and status.state.running)
 
 
-async def is_measured(client: Client, app: App) -> bool:
-    """Whether there are figures of the app's pods. A cluster without metrics refuses, each in its own way."""
+async def is_measured(client: Client, app: App) -> bool | None:
+    """Whether there are figures of the app's pods; None in a cluster without metrics, which refuses in its own way."""
     path = METRICS.format(app.metadata.namespace)
     try:
         response = await client.raw("GET", path, {"labelSelector": f"{APP}={app.metadata.name}"})
     except StatusError:
-        return False
+        return None
     return bool(msgspec.json.decode(await response.read()).get("items"))
