@@ -26,6 +26,7 @@ COMPONENTS = {
     "persistentvolumeclaim-binder-controller": "persistentvolume-controller",
     "persistentvolume-binder-controller": "persistentvolume-controller",
     "ephemeral-volume-controller": "ephemeral_volume",
+    "horizontal-pod-autoscaler-controller": "horizontal-pod-autoscaler",
     "local-volume-provisioner": "sampan.dev/local",
 }
 """Controllers that sign their events with another name than their own, as upstream's do."""

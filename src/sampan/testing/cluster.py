@@ -22,6 +22,7 @@ from sampan.api.errors import StatusError
 from sampan.api.kinds.kind import Document, Kind
 from sampan.api.types import core_v1
 from sampan.api.user import User
+from sampan.apiserver.contracts import NodeConnector
 from sampan.apiserver.server import Config, Server
 from sampan.apiserver.tokens.keys import signer
 from sampan.client.cache import key_of, revision
@@ -58,6 +59,7 @@ class Cluster:
 
     `nodes` is how many pretended nodes there are, or what they are called. `controllers` are declarations as in
     sampan.controllers.ALL; `clock` moves controllers, scheduler and nodes (the API server tells the real time).
+    `connector` answers for the nodes' servers, which do not exist otherwise.
     """
 
     def __init__(
@@ -70,12 +72,14 @@ class Cluster:
         settings: Settings | None = None,
         api_kinds: Sequence[Kind] = kinds.ALL,
         clock: Clock | None = None,
+        connector: NodeConnector | None = None,
     ) -> None:
         self._names = tuple(f"node-{number}" for number in range(1, nodes + 1)) if isinstance(nodes, int) else nodes
         self._capacity = capacity
         self._store = MemoryStore()
         self._kinds = tuple(api_kinds)
-        self.server = Server(self._store, Config(signer(ec.generate_private_key(ec.SECP256R1())), kinds=self._kinds))
+        key = signer(ec.generate_private_key(ec.SECP256R1()))
+        self.server = Server(self._store, Config(key, kinds=self._kinds, connector=connector))
         self.client = self.client_as(ADMIN)
         self.informers = Informers(self.client)
         self.front = Front(self.server.handler)
