@@ -185,3 +185,11 @@ async def test_methods_that_a_path_does_not_have(api: Api) -> None:
     assert (await api.put(CONFIGS, config("a"))).status == 405
     assert (await api.post("/api/v1/configmaps", config("a"))).status == 405
     assert (await api.send("BREW", CONFIGS)).status == 405
+
+
+async def test_the_store_is_a_component(api: Api) -> None:
+    listed = await api.get("/api/v1/componentstatuses")
+    assert [(i["metadata"]["name"], i["conditions"][0]["status"]) for i in listed["items"]] == [("etcd-0", "True")]
+    table = await api.get("/api/v1/componentstatuses/etcd-0", accept=TABLE)
+    assert table["rows"][0]["cells"][:3] == ["etcd-0", "Healthy", "ok"]
+    assert (await api.get("/api/v1/componentstatuses/other")).status == 404

@@ -94,7 +94,11 @@ async def publish_dns(resources: Resources, dns_ip: str) -> None:
         "metadata": {
             "name": "kube-dns",
             "namespace": "kube-system",
-            "labels": {"k8s-app": "kube-dns", "kubernetes.io/name": "DNS"},
+            "labels": {
+                "k8s-app": "kube-dns",
+                "kubernetes.io/cluster-service": "true",
+                "kubernetes.io/name": "CoreDNS",
+            },
         },
         "spec": {
             "type": "ClusterIP",

@@ -26,6 +26,7 @@ from sampan.apiserver.negotiation import Negotiator
 from sampan.apiserver.resource import Resources
 from sampan.apiserver.routes import Router
 from sampan.apiserver.seed import install, publish, publish_dns
+from sampan.apiserver.subresources.components import Components
 from sampan.apiserver.subresources.connect import Connections
 from sampan.apiserver.subresources.pods import Pods
 from sampan.apiserver.subresources.scale import Scales
@@ -82,7 +83,7 @@ class Server:
         self.resources = Resources(store, self.cacher, plugins, services)
         negotiator = Negotiator()
         reader = Reader(store, self.cacher, negotiator)
-        self._special = self._specials(kinds)
+        self._special = self._specials(kinds, reader)
         self._app = App(
             Parts(
                 router=Router(kinds),
@@ -154,15 +155,18 @@ class Server:
             return "the watch cache does not follow the store"
         return ""
 
-    def _specials(self, kinds: Sequence[Kind]) -> dict[tuple[str, str, str], Serve]:
+    def _specials(self, kinds: Sequence[Kind], reader: Reader) -> dict[tuple[str, str, str], Serve]:
         scales, connections = Scales(self.resources), Connections(self.cacher, self.resources, self._config.connector)
         budgets = next(kind for kind in kinds if kind.type is policy_v1.PodDisruptionBudget)
         pods = Pods(self.resources, budgets)
+        components = Components(reader, self._check_store)
         found: dict[tuple[str, str, str], Serve] = {
             ("pods", "binding", "create"): pods.bind,
             ("bindings", "", "create"): pods.bind,
             ("pods", "eviction", "create"): pods.evict,
             ("pods", "log", "get"): connections.log,
+            ("componentstatuses", "", "get"): components.get,
+            ("componentstatuses", "", "list"): components.list,
         }
         for kind in kinds:
             if any(sub.name == "scale" for sub in kind.subresources):

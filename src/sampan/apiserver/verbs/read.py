@@ -164,7 +164,7 @@ class Reader:
         if not selected.everything:
             remaining = 0
         values = [self.value(route.kind, item) for item in items] if route.kind.storage else [i.value for i in items]
-        return self._answer(request, route.kind, values, _list_meta(revision, following, remaining))
+        return self.answer(request, route.kind, values, _list_meta(revision, following, remaining))
 
     async def _list_on(
         self, request: Request, route: Route, selected: Selection, limit: int, token: _Token
@@ -201,9 +201,10 @@ class Reader:
         following = found[limit].key if limit and len(found) > limit else ""
         shown = found[:limit] if limit else found
         meta = _list_meta(revision, following, 0)
-        return self._answer(request, route.kind, [self.value(route.kind, item) for item in shown], meta)
+        return self.answer(request, route.kind, [self.value(route.kind, item) for item in shown], meta)
 
-    def _answer(self, request: Request, kind: Kind, values: Sequence[bytes], meta: bytes) -> Response:
+    def answer(self, request: Request, kind: Kind, values: Sequence[bytes], meta: bytes) -> Response:
+        """A list of encoded objects in the form asked for; `meta` is its metadata, encoded."""
         form = self.negotiator.form(request)
         if form.shape == "Table":
             body = self.tables(kind).make(values, meta, request.param("includeObject", "Metadata"))
