@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sampan.api.errors import StatusError
+from sampan.cli import app_logs
 from sampan.cli.context import CommandError, Context
 from sampan.cli.kubectl import flags, pods, select, words
 from sampan.cli.kubectl.session import Session, connect, seconds
@@ -17,6 +18,7 @@ Document = dict[str, Any]
 EXAMPLES = """\
 examples:
   sampan logs web
+  sampan logs -f guestbook --grep error      all pods of an app
   sampan logs -f deployment/web --all-containers --prefix
   sampan logs web -c sidecar --tail=20 --timestamps
   sampan logs -l app=web --since=5m"""
@@ -30,6 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("-f", "--follow", action="store_true", help="go on with what is written")
     add("-c", "--container", default="", metavar="NAME", help="this container")
+    add("--grep", default="", metavar="TEXT", help="of an app: only lines with this text")
     add("-p", "--previous", action="store_true", help="of the container's run before this one")
     add("--all-containers", action="store_true", help="of all containers of the pod")
     add("--all-pods", action="store_true", help="of all pods behind the given object")
@@ -63,6 +66,10 @@ async def run(options: argparse.Namespace, context: Context) -> int:
             "error: --all-containers=true should not be specified with container name " + options.container
         )
     async with connect(options, context) as session:
+        app = await _app(session, words_)
+        if app:
+            logs = app_logs.AppLogs(session, app, _query(options), options.grep)
+            return await logs.run(follow=options.follow, previous=options.previous)
         found = await _pods(session, words_)
         sources = [(pod, name) for pod in found for name in _containers(session, pod)]
         if options.follow and len(sources) > 1:
@@ -76,6 +83,22 @@ async def run(options: argparse.Namespace, context: Context) -> int:
         for pod, name in sources:
             await _copy(session, pod, name, several=len(sources) > 1)
         return 0
+
+
+async def _app(session: Session, words_: Sequence[str]) -> str:
+    """The app that is meant: `app/NAME`, or a NAME that no pod has; "" for pods and whatever else has some."""
+    type_, slash, name = words_[0].partition("/") if words_ else ("", "", "")
+    if slash:
+        return name if type_ in ("app", "apps", "apps.sampan.dev") else ""
+    if not type_ or session.options.container:
+        return ""
+    try:
+        await session.read(f"/api/v1/namespaces/{session.namespace}/pods/{type_}")
+    except StatusError as error:
+        if error.code != 404:
+            raise
+        return type_ if await app_logs.is_app(session, type_) else ""
+    return ""
 
 
 async def _pods(session: Session, words_: Sequence[str]) -> list[Document]:
