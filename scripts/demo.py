@@ -32,11 +32,12 @@ def sampan(*arguments: str, given: str | None = None) -> str:
 @contextlib.contextmanager
 def step(title: str) -> Iterator[list[str]]:
     """Print the step, what it appended, and how long it took."""
-    print(f"{title} ...", end="", flush=True)
+    if sys.stdout.isatty():
+        print(f"{title} ...\r", end="", flush=True)
     said: list[str] = []
     started = time.monotonic()
     yield said
-    print(f"\r{title:<66} {time.monotonic() - started:6.2f} s", flush=True)
+    print(f"{title:<66} {time.monotonic() - started:6.2f} s", flush=True)
     for line in said:
         print(f"    {line}")
 
