@@ -3,7 +3,7 @@
     Ingresses, classes, Services, slices, Secrets -> compute -> model -> render -> nginx.conf -> test -> reload
 
 model.py         what nginx is to do, as values
-annotations.py   pure: nginx.ingress.kubernetes.io/* to options
+options.py       pure: nginx.ingress.kubernetes.io/* to options
 paths.py         pure: which location answers which path
 backends.py      pure: services to the addresses of their pods
 compute.py       pure: all objects to the model

@@ -9,10 +9,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from sampan.api.types import core_v1, discovery_v1, networking_v1
-from sampan.network.ingress import annotations, certificates, paths
-from sampan.network.ingress.annotations import Read
+from sampan.network.ingress import certificates, options, paths
 from sampan.network.ingress.backends import Backends, Key
-from sampan.network.ingress.model import Location, Model, Options, Server
+from sampan.network.ingress.model import Location, Match, Model, Options, Server
+from sampan.network.ingress.options import CLOSED, Read
 
 CONTROLLER = "sampan.dev/ingress"
 """spec.controller of the IngressClasses that are ours."""
@@ -69,7 +69,7 @@ def references(ingress: networking_v1.Ingress) -> Iterator[tuple[type, Key]]:
     for tls in ingress.spec.tls:
         if tls.secretName:
             yield core_v1.Secret, (namespace, tls.secretName)
-    for kind, key in annotations.read(ingress.metadata.annotations, namespace, {}).references:
+    for kind, key in options.read(ingress.metadata.annotations, namespace, {}).references:
         space, _, name = key.partition("/")
         yield (core_v1.Secret if kind == "Secret" else core_v1.ConfigMap), (space, name)
 
@@ -98,7 +98,7 @@ class _Computation:
         configs = {"/".join(key): each.data for key, each in objects.configs.items()}
         self.ingresses = ours(objects.ingresses, objects.classes)
         for ingress in self.ingresses:
-            made = annotations.read(ingress.metadata.annotations, ingress.metadata.namespace or "", configs)
+            made = options.read(ingress.metadata.annotations, ingress.metadata.namespace or "", configs)
             self.read[name_of(ingress)] = made._replace(options=self.with_password(ingress, made.options))
 
     def model(self) -> Model:
@@ -175,7 +175,7 @@ class _Computation:
         self,
         ingress: networking_v1.Ingress,
         host: str,
-        match: paths.Match,
+        match: Match,
         path: str,
         backend: networking_v1.IngressBackend,
     ) -> Location:
@@ -225,8 +225,8 @@ class _Computation:
         return file, ""
 
     def with_password(self, ingress: networking_v1.Ingress, options: Options) -> Options:
-        """auth-secret as a file; `nobody` keeps everybody out."""
-        if not options.auth:
+        """auth-secret as a file; CLOSED keeps everybody out."""
+        if options.auth in ("", CLOSED):
             return options
         space, _, name = options.auth.partition("/")
         secret = self.objects.secrets.get((space, name))
@@ -236,10 +236,10 @@ class _Computation:
                 data = base64.b64decode(secret.data["auth"], validate=True)
             except binascii.Error:
                 self.problem(ingress, f"Secret {options.auth}: its auth is no base64")
-        elif name:
+        else:
             self.problem(ingress, f"Secret {options.auth} with the key auth is missing: nobody gets in")
         if not data:
-            return dataclasses.replace(options, auth="nobody")
+            return dataclasses.replace(options, auth=CLOSED)
         file = certificates.file_name(data).replace(".pem", ".htpasswd")
         self.files[file] = data
         return dataclasses.replace(options, auth=file)

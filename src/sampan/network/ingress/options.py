@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 from sampan.network.ingress.model import Cookie, Cors, Options
 
 PREFIX = "nginx.ingress.kubernetes.io/"
+CLOSED = "nobody"
+"""As Options.auth: who may come in cannot be checked, so nobody may."""
 
 
 class Wrong(ValueError):
@@ -194,6 +196,9 @@ def read(annotations: Mapping[str, str], namespace: str, configs: Mapping[str, M
     """`configs` are ConfigMaps by `namespace/name`, for custom-headers."""
     reader = _Reader(annotations)
     values = reader.fields(FIELDS)
+    if reader.problems and any("-source-range" in each for each in reader.problems):
+        # Who may come in is not known: nobody may.
+        values["auth"] = CLOSED
     if reader.read("enable-cors", truth, False):
         values["cors"] = Cors(**reader.fields(CORS))
     if reader.read("affinity", one_of("COOKIE"), ""):
@@ -235,7 +240,7 @@ def _auth(reader: _Reader, values: dict[str, Any], namespace: str) -> list[tuple
     if "auth-type" not in reader.given:
         return []
     # Whoever asks for a password that cannot be checked must not be served without one.
-    values["auth"] = "nobody"
+    values["auth"] = CLOSED
     if reader.read("auth-type", one_of("BASIC"), "") == "":
         return []
     name = reader.read("auth-secret", pattern(r"[a-z0-9./-]+", "use the name of a Secret"))
