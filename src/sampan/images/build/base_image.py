@@ -45,8 +45,8 @@ async def _pull(store: ImageStore, name: str) -> Record:
     return record
 
 
-def from_record(store: ImageStore, record: Record, name: str) -> State:
-    """Blocking."""
+def from_record(store: ImageStore, record: Record, name: str, *, inherit: bool = True) -> State:
+    """Blocking. With `inherit` its layers take the roles that they have for who builds on it."""
     manifest = decode(store.content.read(record.manifest), Manifest, "manifest")
     document = configuration(store, record)
     layers = tuple(
@@ -54,8 +54,8 @@ def from_record(store: ImageStore, record: Record, name: str) -> State:
         for diff_id, part in zip(record.layers, manifest.layers, strict=True)
     )
     config = {key: value for key, value in (document.get("config") or {}).items() if value not in (None, [], {}, "")}
-    history = stack.inherited(_complete(document.get("history") or (), len(layers)))
-    return State(layers, config, history, base=name)
+    history = tuple(_complete(document.get("history") or (), len(layers)))
+    return State(layers, config, stack.inherited(history) if inherit else history, base=name)
 
 
 def configuration(store: ImageStore, record: Record) -> Mapping[str, Any]:

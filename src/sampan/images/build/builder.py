@@ -95,7 +95,11 @@ class Builder:
     @asynccontextmanager
     async def _step(self, stage: Stage, number: int, total: int, instruction: Instruction) -> AsyncIterator[Step]:
         """Shows a step, and gives errors in it the place where it stands."""
-        label = f"[{stage.from_.name or f'stage-{stage.index}'} {number}/{total}]" if len(self.file.stages) > 1 else f"[{number}/{total}]"
+        label = (
+            f"[{stage.from_.name or f'stage-{stage.index}'} {number}/{total}]"
+            if len(self.file.stages) > 1
+            else f"[{number}/{total}]"
+        )
         step = self.progress.step(label, instruction.text)
         self._steps += 1
         try:

@@ -174,7 +174,7 @@ async def _watch(command: Sequence[str], output: Callable[[str], None]) -> int:
         os.close(null)
         os.close(writer)
     try:
-        await _read_lines(reader, output)
+        await read_lines(reader, output)
         return await child.wait()
     except BaseException:
         child.kill()
@@ -182,7 +182,8 @@ async def _watch(command: Sequence[str], output: Callable[[str], None]) -> int:
         raise
 
 
-async def _read_lines(reader: int, output: Callable[[str], None]) -> None:
+async def read_lines(reader: int, output: Callable[[str], None]) -> None:
+    """Hand on the lines of a pipe as they come, to its end; closes it."""
     os.set_blocking(reader, False)
     rest = b""
     try:

@@ -37,9 +37,10 @@ class Step:
 class Progress:
     """Writes lines to `out`. `live` is a terminal that one line of may change; `verbose` shows all output."""
 
-    def __init__(self, out: TextIO, *, live: bool = False, verbose: bool = False) -> None:
+    def __init__(self, out: TextIO, *, live: bool = False, verbose: bool = False, quiet: bool = False) -> None:
         self._out = out
-        self._live = live
+        self._live = live and not quiet
+        self._quiet = quiet
         self._verbose = verbose
         self._shown = False
 
@@ -64,6 +65,8 @@ class Progress:
         self._line(text)
 
     def _line(self, text: str) -> None:
+        if self._quiet:
+            return
         self.clear()
         print(text, file=self._out, flush=True)
 

@@ -95,6 +95,23 @@ class Workshop:
             swept += 1
         return swept
 
+    def forget_mounts(self) -> int:
+        """Delete the cache mounts that no build uses; returns bytes freed. Blocking."""
+        directory = f"{self.data}/mounts"
+        freed = 0
+        for name in os.listdir(directory) if os.path.isdir(directory) else ():
+            if name.endswith(".lock"):
+                continue
+            try:
+                lock = _locked(f"{directory}/{name}.lock", fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            for current, _, files in os.walk(f"{directory}/{name}"):
+                freed += sum(os.lstat(f"{current}/{file}").st_size for file in files)
+            shutil.rmtree(f"{directory}/{name}")
+            os.close(lock)
+        return freed
+
 
 @dataclass(frozen=True, slots=True)
 class Tools:
