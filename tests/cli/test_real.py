@@ -139,6 +139,14 @@ def test_an_editor_changes_an_object(machine: Machine) -> None:
     assert machine.sampan("get", "cm", "edited", "-o", "jsonpath={.data.colour}").stdout == "green"
 
 
+def test_a_pod_of_one_command(machine: Machine) -> None:
+    image = ("--image=sampan.dev/hello:v1", "--image-pull-policy=Never", "--restart=Never", "--rm", "-i", "-q")
+    done = machine.sampan(
+        "run", "once", *image, "--command", "--", "sh", "-c", "sleep 1; echo done; exit 4", check=False
+    )
+    assert (done.returncode, done.stdout) == (4, 'done\npod "once" deleted from default namespace\n')
+
+
 def test_deleting_waits_until_it_is_gone(machine: Machine) -> None:
     done = machine.sampan("delete", "pod", "web", "--now")
     assert done.stdout == 'pod "web" deleted from default namespace\n'

@@ -29,6 +29,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(options: argparse.Namespace, context: Context) -> int:
+    if "max" not in options.given:
+        raise CommandError('error: required flag(s) "max" not set')
     if options.max < 1:
         raise CommandError(f"error: --max=MAXPODS is required and must be at least 1, max: {options.max}")
     async with connect(options, context) as session:

@@ -22,7 +22,8 @@ async def run(options: argparse.Namespace, context: Context) -> int:
     for service in services.get("items") or ():
         meta = service["metadata"]
         title = (meta.get("labels") or {}).get("kubernetes.io/name") or meta["name"]
-        port = next(iter(service["spec"].get("ports") or ()), {})
+        ports = service["spec"].get("ports") or [{}]
+        port = ports[0]
         name = f"{meta['name']}:{port['name']}" if port.get("name") else meta["name"]
         context.out(f"{title} is running at {where.server}/api/v1/namespaces/kube-system/services/{name}/proxy")
     return 0

@@ -109,7 +109,7 @@ def _ports(options: argparse.Namespace, document: Document) -> list[Document]:
     found = []
     for at, text in enumerate(texts, 1):
         target = options.target_port or text
-        port: Document = {"port": int(text), "protocol": options.protocol or protocols.get(text, "TCP")}
-        port["targetPort"] = int(target) if target.isdigit() else target
-        found.append({**({"name": f"port-{at}"} if len(texts) > 1 else {}), **port})
+        made_port: Document = {"port": int(text), "protocol": options.protocol or protocols.get(text, "TCP")}
+        made_port["targetPort"] = int(target) if target.isdigit() else target
+        found.append({**({"name": f"port-{at}"} if len(texts) > 1 else {}), **made_port})
     return found

@@ -50,7 +50,7 @@ async def run(options: argparse.Namespace, context: Context) -> int:
     if len(options.args) < 1:
         raise CommandError("error: NAME is required for run\nSee 'sampan run -h' for help and examples")
     if not options.image:
-        raise CommandError("error: --image is required")
+        raise CommandError('error: required flag(s) "image" not set')
     attach = options.attach or options.stdin
     if options.rm and not attach:
         raise CommandError("error: --rm should only be used for attached containers")

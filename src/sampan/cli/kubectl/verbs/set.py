@@ -56,7 +56,7 @@ async def run(options: argparse.Namespace, context: Context) -> int:
         for target, document in await select.objects(session, found, labels=options.selector):
             spec = _pod_spec(document)
             if options.member == "env" and options.list:
-                _list(context, target.display, spec)
+                _list(context, f"{target.resource.kind} {target.name}", spec)
                 continue
             containers = _ACTIONS[options.member](spec, changes, options)
             if not containers:

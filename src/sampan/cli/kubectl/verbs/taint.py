@@ -40,7 +40,10 @@ def split(words: list[str]) -> tuple[list[str], list[Document], list[tuple[str, 
         elif ":" in word or "=" in word:
             pair, _, effect = word.rpartition(":")
             if effect not in EFFECTS:
-                raise CommandError(f"error: invalid taint spec: {word}, invalid taint effect: {effect}")
+                raise CommandError(
+                    f"error: invalid taint effect: {effect}, unsupported taint effect\n"
+                    "See 'sampan taint -h' for help and examples"
+                )
             key, equals, value = pair.partition("=")
             wanted.append({"key": key, "effect": effect, **({"value": value} if equals and value else {})})
         else:
@@ -52,17 +55,17 @@ async def run(options: argparse.Namespace, context: Context) -> int:
     names, wanted, removed = split(options.args)
     if not wanted and not removed:
         raise CommandError("error: at least one taint update is required")
+    dry, query = flags.check_dry_run(options), writing.query(options)
     async with connect(options, context) as session:
         found = await select.targets(session, names)
         if not any(t.name for t in found) and not (options.selector or options.all):
             raise CommandError("error: at least one resource name must be specified since 'all' parameter is not set")
         for target, document in await select.objects(session, found, labels=options.selector):
             taints = changed(target.name, (document.get("spec") or {}).get("taints") or [], wanted, removed, options)
-            if flags.check_dry_run(options) != "client":
+            if dry != "client":
                 patch = {"metadata": {"resourceVersion": document["metadata"]["resourceVersion"]}}
-                document = await session.patch(
-                    target.path, {**patch, "spec": {"taints": taints}}, "merge", writing.query(options)
-                )
+                document = await session.patch(target.path, {**patch, "spec": {"taints": taints}}, "merge", query)
+            options.dry_run = "none"  # kubectl does not say it here
             writing.show(session, target, document, "tainted" if wanted else "untainted")
     return 0
 
