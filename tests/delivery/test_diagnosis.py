@@ -193,7 +193,7 @@ def test_a_failed_release_says_who_still_serves() -> None:
 def test_before_the_workloads_controller_has_looked_nothing_has_failed() -> None:
     found = judged(old_pod(), pod(LOOP, restarts=3, more=CRASHED), observed=1)
     assert found["PodsReady"].reason == "Starting"
-    assert found["ImageBuilt"].status == "True"
+    assert found["ImageBuilt"].reason == "NotThereYet"
 
 
 def test_an_image_that_is_nowhere_fails_the_first_step() -> None:

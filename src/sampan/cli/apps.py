@@ -211,7 +211,7 @@ async def follow(client: Client, app: App, context: Context, *, timeout: float) 
                 last = await client.get(App, name, namespace)
                 code = told(last)
                 if code is not None:
-                    return _end(context, last.status.url or "", name, code)
+                    return _end(context, last.status.url or "", name, code, (last.status.release or 0) > 1)
                 revision = last.metadata.resourceVersion or ""
                 last = await _next(client, last, revision)
     except TimeoutError:
@@ -244,15 +244,17 @@ async def follow_foreign(client: Client, app: App, context: Context, *, timeout:
                 seen = await observe(client, app)
                 code = follower.show(steps.judge(app, seen, time.time())[:-1])
                 if code is not None:
-                    return _end(context, steps.url(app, seen), name, code)
+                    return _end(context, steps.url(app, seen), name, code, False)
                 await asyncio.sleep(1.0)
     except TimeoutError:
         raise CommandError(f"after {timeout:g} s it is not done; `sampan why {name}` tells why") from None
 
 
-def _end(context: Context, url: str, name: str, code: int) -> int:
+def _end(context: Context, url: str, name: str, code: int, earlier: bool) -> int:
     if code == 0:
         context.out(f"\n{name} is deployed" + (f": {url}" if url else ""))
     else:
-        context.err(f"\nthe whole story: sampan why {name}\nback to what worked: sampan rollback {name}")
+        context.err(f"\nthe whole story: sampan why {name}")
+        if earlier:
+            context.err(f"back to what worked: sampan rollback {name}")
     return code

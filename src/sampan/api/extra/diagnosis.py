@@ -190,7 +190,8 @@ def exit_step(code: int, reason: str, pod: core_v1.Pod) -> str:
         return "check spec.command, or the image's CMD and ENTRYPOINT: the program must be in the image"
     if code == 0:
         return "a program that ends by itself is an app of type batch or cron; a server must stay in the foreground"
-    return f"mend what the last lines say; the whole log: sampan logs --previous {pod.metadata.name}"
+    previous = "--previous " if any(each.restartCount for each in pod.status.containerStatuses) else ""
+    return f"mend what the last lines say; the whole log: sampan logs {previous}{pod.metadata.name}"
 
 
 def last_lines(text: str, count: int = LINES) -> tuple[str, ...]:

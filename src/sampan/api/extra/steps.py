@@ -26,7 +26,7 @@ TITLES = {
 }
 """What each step is called in front of people."""
 
-UNNEEDED = frozenset(("NoVolumes", "NoPort", "NoHost"))
+UNNEEDED = frozenset(("NoVolumes", "NoPort", "NoHost", "Ends"))
 """Reasons of steps that are met because there is nothing to do."""
 FAILED = frozenset(("ImageNotFound", "Refused", "ReleaseFailed"))
 """Reasons with which a step stands still until somebody acts."""
@@ -103,7 +103,10 @@ def _image(app: App, seen: Seen) -> Verdict:
             if waiting is not None and waiting.reason in diagnosis.IMAGE:
                 return _no("ImageNotFound", f"image {source.image} cannot be had: {waiting.message or waiting.reason}")
     digest = image_digest(current(app, seen))
-    return _yes("Built" if source.path or source.git else "Given", f"image {source.image}" + _short(digest))
+    built = source.path is not None or source.git is not None
+    if not digest and not built and app.spec.type != "cron" and wanted(app, seen):
+        return _no("NotThereYet", f"the node looks for the image {source.image}")
+    return _yes("Built" if built else "Found", f"image {source.image}" + _short(digest))
 
 
 def image_digest(pods: Iterable[core_v1.Pod]) -> str:
@@ -164,7 +167,7 @@ def wanted(app: App, seen: Seen) -> int:
         return workload.status.desiredNumberScheduled
     if isinstance(workload, apps_v1.Deployment | apps_v1.StatefulSet) and workload.spec.replicas is not None:
         return workload.spec.replicas
-    return app.spec.replicas or 0
+    return 1 if app.spec.type == "batch" else app.spec.replicas or 0
 
 
 def ready(app: App, seen: Seen) -> str:
@@ -242,8 +245,14 @@ def _job(app: App, seen: Seen, job: batch_v1.Job, now: float) -> Verdict:
     if failed is not None and failed.status == "True":
         return _no("ReleaseFailed", f"it failed: {failed.message or failed.reason}{why}")
     if any(map(diagnosis.is_ready, seen.pods)):
-        return _yes("Running", "it runs")
-    return _no(found[0][1].reason if found else "Starting", f"about to run{why}{_needs(seen)}")
+        return "Unknown", "Running", "it runs"
+    failures = job.status.failed or 0
+    text = (
+        f"it failed {'once' if failures == 1 else f'{failures} times'} and is tried again"
+        if failures
+        else "about to run"
+    )
+    return _no(found[0][1].reason if found else "Starting", f"{text}{why}{_needs(seen)}")
 
 
 def _cron(app: App, seen: Seen, cron: batch_v1.CronJob, now: float) -> Verdict:
@@ -344,6 +353,8 @@ def _published(app: App, seen: Seen) -> Verdict:
 
 
 def _monitored(app: App, seen: Seen) -> Verdict:
+    if app.spec.type in ("batch", "cron"):
+        return _yes("Ends", f"it runs to its end; what it wrote: sampan logs {app.metadata.name}")
     if seen.metrics:
         return _yes("Measured", f"CPU and memory are measured (sampan top pods); logs: sampan logs {app.metadata.name}")
     text = "this cluster has no figures of the pods (metrics.k8s.io)"
