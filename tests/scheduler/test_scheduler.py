@@ -20,7 +20,7 @@ from sampan.runtime.clock import VirtualClock, settle
 from sampan.runtime.events import Recorder
 from sampan.scheduler.queue import State
 from sampan.scheduler.scheduler import Scheduler
-from tests.scheduler.lab import ending, node, pod
+from tests.scheduler.lab import HOST, ending, near, node, pod, required
 
 Answer = Callable[[Request], Response | None]
 
@@ -287,6 +287,36 @@ async def test_a_selector_that_makes_no_sense_is_told(house: House) -> None:
         await settle()
         assert [name for name, _ in house.bindings()] == ["right"]
         assert ("wrong", "FailedScheduling") in {(name, reason) for name, reason, _ in house.wire.events()}
+
+
+async def test_a_pod_placed_by_us_wakes_who_waits_to_be_near_it(house: House) -> None:
+    house.say("ADDED", node("n1"))
+    near_web = required("podAffinity", near(HOST, {"app": "web"}))
+    async with running(house):
+        house.say("ADDED", pod("follower", affinity=near_web))
+        await settle()
+        await house.clock.advance(1)
+        house.say("ADDED", pod("leader", labels={"app": "web"}))
+        await settle()
+        assert [name for name, _ in house.bindings()] == ["leader", "follower"]
+
+
+async def test_a_mistake_about_one_pod_stops_no_other(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    house.say("ADDED", node("n1"))
+    choose = house.scheduler.planner.choose
+
+    def mistaken(profile: Any, uid: str = "", priority: int = 0) -> int | None:
+        if uid == "uid-odd":
+            raise RuntimeError("nobody thought of this")
+        return choose(profile, uid, priority)
+
+    house.scheduler.planner.choose = mistaken  # type: ignore[method-assign]
+    async with running(house):
+        house.say("ADDED", pod("odd"), pod("even"))
+        await settle()
+        assert house.bindings() == [("even", "n1")]
+        assert house.scheduler.queue.count(State.BACKOFF) == 1
+    assert "scheduling default/odd failed" in caplog.text
 
 
 async def test_samples_count_what_happened(house: House) -> None:

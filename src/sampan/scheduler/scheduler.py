@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -24,6 +25,9 @@ from sampan.scheduler.queue import Entry, Queue, State
 from sampan.scheduler.report import Reporter
 from sampan.scheduler.view import Caches
 from sampan.scheduler.volumebind import VolumeBinder
+from sampan.scheduler.wakes import Wake
+
+log = logging.getLogger(__name__)
 
 NAME = "default-scheduler"
 
@@ -84,7 +88,7 @@ class Scheduler:
                 await self.queue.ready()
                 await self._binder.room()
                 for entry in self.queue.take(min(BATCH, self._binder.free)):
-                    self._schedule(entry, group)
+                    self._attempt(entry, group)
                 # A turn for the requests just made and the events that wait.
                 await asyncio.sleep(0)
         finally:
@@ -96,6 +100,16 @@ class Scheduler:
         return (pod.spec.schedulerName or NAME) == self._scheduler_name
 
     # --- one pod ---
+
+    def _attempt(self, entry: Entry, group: Group) -> None:
+        """One pod that nobody has thought of must not keep all others from their nodes."""
+        try:
+            self._schedule(entry, group)
+        except Exception:
+            self.outcomes["error"] += 1
+            meta = entry.pod.metadata
+            log.exception("scheduling %s/%s failed, attempt %d", meta.namespace, meta.name, entry.attempts)
+            self.queue.failed(entry)
 
     def _schedule(self, entry: Entry, group: Group) -> None:
         pod = entry.pod
@@ -124,6 +138,7 @@ class Scheduler:
         self.queue.remove(entry.uid)
         self._reporter.forget(entry.uid)
         self.planner.nominations.remove(entry.uid)
+        self._listener.wake(Wake.POD_ADDED)
 
     def _not_bound(self, entry: Entry, why: str) -> None:
         """Forget the assumption, unless the watch has shown the pod on a node, or gone, in the meantime."""
