@@ -55,6 +55,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("events", "what happened, in order", OBJECTS, f"{VERBS}.events"),
     Command("explain", "what the fields of a kind mean", OBJECTS, f"{VERBS}.explain"),
     Command("logs", "what containers have written", PODS, f"{VERBS}.logs"),
+    Command("top", "what pods, containers and nodes use", PODS, f"{VERBS}.top"),
     Command("exec", "run a command in a container", PODS, f"{VERBS}.exec"),
     Command("attach", "this terminal, on a container that runs", PODS, f"{VERBS}.attach"),
     Command("port-forward", "local ports that lead to ports of a pod", PODS, f"{VERBS}.port_forward"),
