@@ -29,6 +29,7 @@ from sampan.client.informer import Informers
 from sampan.config import VERSION, ClusterConfig
 from sampan.http.client import HttpTransport
 from sampan.http.tls import client_context, server_context
+from sampan.network.ingress import certificates
 from sampan.supervisor import Channel, Role, Supervisor
 
 if TYPE_CHECKING:
@@ -113,10 +114,12 @@ def make_identities(cluster: ClusterConfig, node: Node) -> None:
         pki.Identity("admin", "kubernetes-admin", ("system:masters",)),
         pki.Identity("controller-manager", "system:kube-controller-manager"),
         pki.Identity("scheduler", "system:kube-scheduler"),
+        pki.Identity("ingress", "system:sampan:ingress"),
         pki.Identity("node", f"system:node:{node.name}", ("system:nodes",), (node.name, node.ip, "127.0.0.1")),
     ):
         authority.ensure(identity)
     authority.token_key()
+    certificates.authority(cluster.pki_dir, cluster.name)
 
 
 def _concrete(cluster: ClusterConfig) -> tuple[str, ...]:
@@ -238,6 +241,8 @@ async def run_manager(cluster: ClusterConfig, channel: Channel) -> None:
         signing_key=(directory / "ca.key").read_text(),
         cluster_cidr=cluster.pod_cidr,
         volume_root=str(cluster.data_dir / "volumes"),
+        load_balancer_range=cluster.load_balancer_range,
+        node_ports=tuple(port for port in (cluster.http_port, cluster.https_port) if port),
     )
     manager = Manager(client, settings=settings, informers=informers)
     scheduler = Scheduler(Client(schedulers, ALL, user_agent="sampan-scheduler"), informers)
@@ -259,6 +264,7 @@ async def run_manager(cluster: ClusterConfig, channel: Channel) -> None:
 async def run_node(cluster: ClusterConfig, node: Node, channel: Channel) -> None:
     from sampan.host.runtime import OCIRuntime
     from sampan.http.server import Server as HttpServer
+    from sampan.network.ingress import room as ingress
     from sampan.network.room import Network
     from sampan.node.access import Access
     from sampan.node.agent import Agent
@@ -272,7 +278,11 @@ async def run_node(cluster: ClusterConfig, node: Node, channel: Channel) -> None
     transport = transport_as(cluster, "node")
     client = Client(transport, ALL, user_agent="sampan-node")
     informers = Informers(client)
-    network = Network(cluster, node.name, informers)
+    publisher = transport_as(cluster, "ingress")
+    published = ingress.Ingress(
+        cluster, ingress.Node(node.name, node.ip), informers, Client(publisher, ALL, user_agent="sampan-ingress")
+    )
+    network = Network(cluster, node.name, informers, ingress=published)
     await network.setup()
     runtime = await open_runtime(OCIRuntime, cluster, images, network.pods)
     try:
@@ -302,6 +312,7 @@ async def run_node(cluster: ClusterConfig, node: Node, channel: Channel) -> None
             await front.close()
     finally:
         await runtime.close()
+        await publisher.close()
         await transport.close()
         images.close()
 

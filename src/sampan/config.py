@@ -6,6 +6,8 @@ import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
+from sampan import addresses
+
 DATA_ROOT = Path("/var/lib/sampan")
 RUN_ROOT = Path("/run/sampan")
 VERSION = "v1.37.0"
@@ -28,6 +30,11 @@ class ClusterConfig:
     cluster_domain: str = "cluster.local"
     max_pods: int = 110
     oci_runtime: str = "auto"
+    http_port: int = 80
+    """Where Ingresses are served; 0 for not at all, and so for HTTPS."""
+    https_port: int = 443
+    load_balancer_range: str = ""
+    """Addresses for services of type LoadBalancer, a CIDR or FIRST-LAST; "" gives them the node's own."""
 
     def __post_init__(self) -> None:
         if not self.name.replace("-", "").isalnum() or not 1 <= len(self.name) <= 12 or self.name.lower() != self.name:
@@ -39,6 +46,13 @@ class ClusterConfig:
             raise ValueError(f"pod range {pods} is too small: each node takes a /24")
         if services.prefixlen > 24:
             raise ValueError(f"service range {services} is too small: give it a /24 or more")
+        for port in (self.http_port, self.https_port):
+            if not 0 <= port <= 65535:
+                raise ValueError(f"port {port} of the ingress: use 1 to 65535, or 0 for none")
+        if self.http_port and self.http_port == self.https_port:
+            raise ValueError(f"HTTP and HTTPS cannot both use port {self.http_port}: choose another --https-port")
+        if self.load_balancer_range:
+            addresses.parse(self.load_balancer_range)
 
     @property
     def data_dir(self) -> Path:

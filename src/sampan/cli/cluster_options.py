@@ -42,6 +42,13 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "--service-cidr", metavar="CIDR", help=f"addresses of services (default: {default.service_cidr})"
     )
     group.add_argument("--max-pods", type=int, metavar="N", help=f"pods this node takes (default: {default.max_pods})")
+    group.add_argument("--http-port", type=int, metavar="PORT", help="of Ingresses, 0 for none (default: 80)")
+    group.add_argument("--https-port", type=int, metavar="PORT", help="of Ingresses, 0 for none (default: 443)")
+    group.add_argument(
+        "--load-balancer-range",
+        metavar="RANGE",
+        help="addresses for services of type LoadBalancer, CIDR or FIRST-LAST (default: the node's own address)",
+    )
     group.add_argument(
         "--oci-runtime", metavar="PROGRAM", help="crun, runc, a path, or auto: the first that works (default: auto)"
     )

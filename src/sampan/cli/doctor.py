@@ -53,6 +53,11 @@ def programs(_: config.ClusterConfig) -> Iterator[Finding]:
             yield Finding("ok", f"{program}: {path}")
         else:
             yield Finding("missing", f"{program} ({use}) is not installed", f"apt-get install {package}")
+    path = shutil.which("nginx", path=SEARCH)
+    if path:
+        yield Finding("ok", f"nginx: {path}")
+    else:
+        yield Finding("warn", "nginx (serves Ingresses) is not installed", "apt-get install nginx-light")
     found = [path for name in OCI_RUNTIMES if (path := shutil.which(name, path=SEARCH))]
     if found:
         yield Finding("ok", f"OCI runtimes: {', '.join(found)}")

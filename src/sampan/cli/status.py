@@ -72,9 +72,26 @@ async def run(options: argparse.Namespace, context: Context) -> int:
     context.out(f"cluster {cluster.name} at {cluster.api_url}")
     context.out("\n".join(processes(status, supervisor.roles_in(status))))
     context.out("")
-    for line in await contents(cluster):
+    for line in (*await contents(cluster), *published(cluster)):
         context.out(line)
     return 0
+
+
+def published(cluster: ClusterConfig) -> list[str]:
+    """Where Ingresses answer, and why they do not."""
+    from sampan.network.ingress import nginx, room
+
+    if not (cluster.http_port or cluster.https_port):
+        return ["ingress: switched off; sampan up --http-port N --https-port N switches it on"]
+    said = room.read_status(cluster)
+    if said is None:
+        return ["ingress: starting"]
+    if said["problem"]:
+        return [f"ingress: disabled: {said['problem']}"]
+    ports = " and ".join(f"{name} {said[key]}" for key, name in (("http", "HTTP"), ("https", "HTTPS")) if said[key])
+    hosts = ", ".join(said["hosts"]) or "no hosts yet"
+    used = f", nginx {mib(sum(memory(pid) for pid in (said['pid'], *nginx.children(said['pid']))))}"
+    return [f"ingress at {ports}: {hosts}{used if said['pid'] else ''}"]
 
 
 async def contents(cluster: ClusterConfig) -> list[str]:

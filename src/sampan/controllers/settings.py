@@ -24,3 +24,7 @@ class Settings:
     terminated_pod_gc_threshold: int = 12500
     volume_root: str = ""
     """Where on each node the volumes of the class `standard` lie; "" makes no such class and provisions nothing."""
+    load_balancer_range: str = ""
+    """Addresses for services of type LoadBalancer, a CIDR or FIRST-LAST; "" gives them those of nodes."""
+    node_ports: tuple[int, ...] = ()
+    """TCP ports of every node that Ingresses are served at: no service gets them at a node's address."""

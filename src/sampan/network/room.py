@@ -10,6 +10,8 @@ from sampan.config import ClusterConfig
 from sampan.host import nft
 from sampan.network import names
 from sampan.network.dns.server import DNSServer
+from sampan.network.ingress import room as ingress_room
+from sampan.network.ingress.room import Ingress
 from sampan.network.pods import BridgeNetwork
 from sampan.network.proxy.compute import View
 from sampan.network.proxy.proxy import Proxy
@@ -31,8 +33,17 @@ class Network:
     process adopts them. `clean` takes it away.
     """
 
-    def __init__(self, config: ClusterConfig, node: str, informers: Informers, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        config: ClusterConfig,
+        node: str,
+        informers: Informers,
+        *,
+        ingress: Ingress | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self._clock = clock or RealClock()
+        self.ingress = ingress
         self.pods = pod_network(config)
         view = View(node, config.node_pod_cidr, frozenset((config.dns_ip,)))
         self.proxy = Proxy(informers, service_table(config), view, clock=clock)
@@ -54,18 +65,25 @@ class Network:
             group.supervise("proxy", self.proxy.run)
             group.supervise("dns", self.dns.run)
             group.supervise("pods", self._watch_pods)
+            if self.ingress is not None:
+                group.supervise("ingress", self.ingress.run)
 
     async def ready(self) -> None:
         await self.proxy.written.wait()
         await self.dns.listening.wait()
 
     async def quiet(self, address: str) -> bool:
-        """See Proxy.quiet: no new connection comes to a pod that is about to be stopped."""
-        return await self.proxy.quiet(address)
+        """See Proxy.quiet: no new connection comes to a pod that is about to be stopped, from the ingress neither."""
+        known = await self.proxy.quiet(address)
+        if known and self.ingress is not None:
+            await self.ingress.settled()
+        return known
 
     def samples(self) -> Iterator[Sample]:
         yield from self.proxy.samples()
         yield from self.dns.samples()
+        if self.ingress is not None:
+            yield from self.ingress.samples()
 
     async def _watch_pods(self) -> None:
         while True:
@@ -75,6 +93,7 @@ class Network:
 
 async def clean(config: ClusterConfig) -> None:
     """Remove what a cluster left in the kernel when its processes are gone. Idempotent."""
+    await ingress_room.clean(config)
     await nft.delete_table(service_table(config).name)
     await pod_network(config).teardown()
 

@@ -274,6 +274,16 @@ ROLES: dict[str, Role] = {
     "system:cluster-trust-bundle-discovery": Role((rule(READ, CERTIFICATES, "clustertrustbundles"),)),
     # Sampan's own kinds: whoever may change Deployments may change apps, whoever may read them may read apps.
     "sampan:aggregate-to-edit": Role((rule(WRITE, "sampan.dev", "apps"),), feeds="edit"),
+    # What publishes Ingresses: it may read the certificates that they name.
+    "sampan:ingress": Role(
+        (
+            rule(READ, NETWORKING, "ingresses"),
+            rule("update patch", NETWORKING, "ingresses/status"),
+            rule(f"create {READ}", NETWORKING, "ingressclasses"),
+            rule(READ, "core", "configmaps secrets"),
+            EVENTS,
+        )
+    ),
     "sampan:aggregate-to-view": Role((rule(READ, "sampan.dev", "apps apps/status"),), feeds="view"),
 }
 
@@ -293,5 +303,6 @@ BINDINGS: dict[str, tuple[str, ...]] = {
     "system:node": (),
     "system:service-account-issuer-discovery": ("Group system:serviceaccounts",),
     "system:cluster-trust-bundle-discovery": ("Group system:serviceaccounts",),
+    "sampan:ingress": ("User system:sampan:ingress",),
 }
 """Cluster role -> subjects of the binding of the same name."""

@@ -64,7 +64,7 @@ class Nginx:
 
     def __init__(self, directory: Path, log_path: Path, *, clock: Clock | None = None) -> None:
         self.directory = directory
-        self._log_path = log_path
+        self.log_path = log_path
         self._clock = clock or RealClock()
 
     @property
@@ -159,8 +159,8 @@ class Nginx:
     def _rotate(self) -> None:
         """nginx opens its log anew when it reloads."""
         with contextlib.suppress(FileNotFoundError):
-            if self._log_path.stat().st_size > LOG_LIMIT:
-                self._log_path.replace(self._log_path.with_suffix(".log.1"))
+            if self.log_path.stat().st_size > LOG_LIMIT:
+                self.log_path.replace(self.log_path.with_suffix(".log.1"))
 
     async def _call(self, option: str, config: Path) -> None:
         """nginx returns when it has tested, or when its listening sockets are open. Raises Refused."""
@@ -171,7 +171,7 @@ class Nginx:
             process = await asyncio.create_subprocess_exec(
                 shutil.which(PROGRAM, path=SEARCH) or PROGRAM,
                 *words,
-                *("-p", str(self.directory), "-e", str(self._log_path), "-c", str(config)),
+                *("-p", str(self.directory), "-e", str(self.log_path), "-c", str(config)),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=read_end,
                 stderr=read_end,
@@ -187,7 +187,7 @@ class Nginx:
 
     async def _reload(self, master: int) -> None:
         before = {pid for pid in children(master) if not _title(pid).startswith(_DRAINING)}
-        size = self._log_path.stat().st_size if self._log_path.exists() else 0
+        size = self.log_path.stat().st_size if self.log_path.exists() else 0
         try:
             os.kill(master, signal.SIGHUP)
         except ProcessLookupError:
@@ -202,7 +202,7 @@ class Nginx:
             await self._clock.sleep(LOOK)
 
     def _said(self, since: int) -> str:
-        with contextlib.suppress(FileNotFoundError), self._log_path.open("rb") as file:
+        with contextlib.suppress(FileNotFoundError), self.log_path.open("rb") as file:
             file.seek(since)
             return file.read(4096).decode(errors="replace").strip()
         return "its log is empty"
