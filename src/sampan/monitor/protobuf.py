@@ -1,4 +1,4 @@
-"""Reads protobuf's wire format: fields by number, nothing more. Source: the Encoding page of protobuf's documentation."""
+"""Reads protobuf's wire format: fields by number, nothing more. Source: the Encoding page of its documentation."""
 
 from __future__ import annotations
 
