@@ -111,7 +111,7 @@ async def body_of(request: Request) -> bytes:
     except zlib.error as error:
         raise Malformed(f"this is no {how}: {error}") from None
     if unpacker.unconsumed_tail:
-        raise BodyTooLarge
+        raise BodyTooLarge(LIMIT)
     if not unpacker.eof:
         raise Malformed(f"the {how} stream does not end")
     return unpacked
