@@ -180,3 +180,46 @@ spec:
     page = await cluster.client.list(core_v1.Pod, "default", labels="app=web")
     counts = sorted(sum(found.spec.nodeName == f"node-{number}" for found in page.items) for number in range(1, 4))
     assert counts == [3, 3, 3]
+
+
+STORAGE = """
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: local}
+provisioner: kubernetes.io/no-provisioner
+volumeBindingMode: WaitForFirstConsumer
+---
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: disk}
+spec:
+  capacity: {storage: 5Gi}
+  accessModes: [ReadWriteOnce]
+  storageClassName: local
+  local: {path: /mnt}
+  nodeAffinity:
+    required:
+      nodeSelectorTerms:
+      - matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [node-2]}]
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data}
+spec: {accessModes: [ReadWriteOnce], storageClassName: local, resources: {requests: {storage: 1Gi}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: user}
+spec:
+  containers: [{name: c, image: i, volumeMounts: [{name: d, mountPath: /d}]}]
+  volumes: [{name: d, persistentVolumeClaim: {claimName: data}}]
+"""
+
+
+@pytest.mark.cluster(nodes=3)
+async def test_a_claim_that_waits_is_bound_to_a_volume_its_pods_node_reaches(cluster: Cluster) -> None:
+    await cluster.apply(STORAGE)
+    found = await cluster.wait_for(core_v1.Pod, "user", on_a_node)
+    assert found.spec.nodeName == "node-2"
+    claim = await cluster.client.get(core_v1.PersistentVolumeClaim, "data", "default")
+    assert (claim.spec.volumeName, claim.status.phase) == ("disk", "Bound")
