@@ -29,7 +29,7 @@ _EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/
 _INCLUDED = ("/usr/share/doc/*/copyright",)
 _KEPT_OPTIONS = ("Acquire::Check-Valid-Until", "Acquire::Check-Date", "Acquire::Retries")
 _PROXIES = ("Acquire::http::Proxy", "Acquire::https::Proxy")
-_SUITE = re.compile(r"[a-z][a-z0-9-]*\Z")
+_MERGED_USR = "/usr/share/mmdebstrap/hooks/maybe-merged-usr"  # else a package does it, with perl and all
 _TAIL = 15
 
 
@@ -96,7 +96,7 @@ async def make(store: ImageStore, wanted: Wanted, say: Callable[[str], None], *,
             layer = await store.call(lambda: repacked(store, f"{place}/root.tar", EPOCH))
             config = {"Env": [f"PATH={processes.PATH}"], "Cmd": ["bash"]}
             state = State((layer,), config)
-            text = f"{PROGRAM} --variant=minbase {wanted.suite} {' '.join(wanted.include)}".rstrip()
+            text = f"{PROGRAM} --variant=apt {wanted.suite} {' '.join(wanted.include)}".rstrip()
             state = state.recorded(text, stack.BASE, EPOCH, empty=False)
             id, _ = await commit.image(store, state, [str(references.parse(name)) for name in names], EPOCH)
     finally:
@@ -130,10 +130,12 @@ async def _program(say: Callable[[str], None]) -> str:
 
 
 async def _command(program: str, wanted: Wanted, target: str) -> list[str]:
-    excluded = [f'--dpkgopt=path-exclude="{pattern}"' for pattern in _EXCLUDED]
-    included = [f'--dpkgopt=path-include="{pattern}"' for pattern in _INCLUDED]
+    excluded = [f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED]
+    included = [f"--dpkgopt=path-include={pattern}" for pattern in _INCLUDED]
     options = [f'--aptopt={name} "{value}"' for name, value in await _apt_options()]
-    command = [program, "--variant=minbase", "--mode=root", "--format=tar", *excluded, *included, *options]
+    command = [program, "--variant=apt", "--mode=root", "--format=tar", *excluded, *included, *options]
+    if os.path.isdir(_MERGED_USR):
+        command.append(f"--hook-dir={_MERGED_USR}")
     if wanted.include:
         command.append(f"--include={','.join(wanted.include)}")
     command += ["--customize-hook=rm -f $1/etc/resolv.conf $1/etc/hostname", wanted.suite, target]

@@ -82,6 +82,7 @@ class Builder:
             state = await self.origin(origin)
             inherited = list(state.config.get("OnBuild") or ())
             state = replace(state.configured(OnBuild=None), arguments={}, own_cmd=False)
+            self._cached += 1
             step.done()
         triggers = [parse.trigger(text, f"ONBUILD of {stage.from_.image}", "\\") for text in inherited]
         instructions = (*triggers, *stage.instructions)
