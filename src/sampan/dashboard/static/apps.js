@@ -5,7 +5,7 @@ import { h, show } from "./dom.js";
 import { filterField } from "./list.js";
 import { get, t } from "./settings.js";
 import { liveTable } from "./table.js";
-import { badge, card, empty, facts, moment, problem, word } from "./words.js";
+import { badge, card, empty, facts, kinds, moment, problem, word } from "./words.js";
 import { framedWith } from "./overview.js";
 
 export const STEPS = ["ImageBuilt", "PodsReady", "VolumesBound", "Exposed", "Published", "Monitored"];
@@ -95,7 +95,7 @@ export function appView({ world, params: [namespace, name], signal, state, title
   const table = liveTable({ resource: pods, path: path(pods, namespace), labels, signal });
   return [
     top,
-    card(word("Pod"), table.node),
+    card(kinds("Pod"), table.node),
     card(t("apps.releases"), releases),
     h("p", {}, h("a", { href: `#/object/apps.sampan.dev/${namespace}/${encodeURIComponent(name)}/yaml` }, "YAML"), " · ", h("a", { href: `#/traces/${namespace}/${encodeURIComponent(name)}` }, t("nav.traces"))),
   ];

@@ -4,7 +4,7 @@ import { path } from "./api.js";
 import { h } from "./dom.js";
 import { get, t } from "./settings.js";
 import { liveTable } from "./table.js";
-import { empty, word } from "./words.js";
+import { empty, kinds } from "./words.js";
 
 export const SECTIONS = {
   workloads: ["pods", "deployments.apps", "statefulsets.apps", "daemonsets.apps", "jobs.batch", "cronjobs.batch", "replicasets.apps", "horizontalpodautoscalers.autoscaling"],
@@ -25,7 +25,7 @@ export function listView({ world, params, signal, state, title }) {
   const resource = world.resources.get(key);
   if (!resource) return empty(t("list.unknown", { key }));
   const section = sectionOf(key);
-  title(word(resource.kind), section);
+  title(kinds(resource.kind), section);
   const field = filterField(() => listing.draw());
   const wide = h("input", { type: "checkbox", onchange: () => listing.draw() });
   const count = h("span", { class: "count" });
@@ -45,7 +45,7 @@ export function listView({ world, params, signal, state, title }) {
   return [
     near.length > 1 &&
       h("nav", { class: "tabs", "aria-label": t(`nav.${section}`) },
-        near.map((each) => h("a", { href: `#/list/${each}`, "aria-current": each === key ? "page" : null }, word(world.resources.get(each).kind)))),
+        near.map((each) => h("a", { href: `#/list/${each}`, "aria-current": each === key ? "page" : null }, kinds(world.resources.get(each).kind)))),
     h("div", { class: "tools" }, field, h("label", {}, wide, t("list.wide")), count),
     listing.node,
   ];
@@ -58,7 +58,7 @@ export function allView({ world, title }) {
   const box = h("div", { class: "groups" });
   const draw = () => {
     const wanted = field.value.toLowerCase();
-    const found = [...groups].map(([group, list]) => [group, list.filter((each) => `${each.key} ${each.kind} ${word(each.kind)}`.toLowerCase().includes(wanted))]);
+    const found = [...groups].map(([group, list]) => [group, list.filter((each) => `${each.key} ${each.kind} ${kinds(each.kind)}`.toLowerCase().includes(wanted))]);
     box.replaceChildren(
       ...found.filter(([, list]) => list.length).map(([group, list]) =>
         h("section", { class: "card" }, h("h2", {}, group || "core"),

@@ -9,7 +9,7 @@ import { framedWith } from "./overview.js";
 import { t } from "./settings.js";
 import { liveTable } from "./table.js";
 import { shell } from "./terminal.js";
-import { badge, card, empty, facts, moment, pairs, problem, quantity, word } from "./words.js";
+import { badge, card, empty, facts, kinds, moment, pairs, problem, quantity, word } from "./words.js";
 import { toYaml } from "./yaml.js";
 
 const LONG = "kubectl.kubernetes.io/last-applied-configuration";
@@ -19,7 +19,7 @@ export function objectView({ world, params, signal, state, title, leave }) {
   const namespace = spaceText === "-" ? "" : spaceText;
   const resource = world.resources.get(key);
   if (!resource) return empty(t("list.unknown", { key }));
-  title(name, sectionOf(key) || { nodes: "nodes", events: "events" }[key] || "all", [[`#/list/${key}`, word(resource.kind)]]);
+  title(name, sectionOf(key) || { nodes: "nodes", events: "events" }[key] || "all", [[`#/list/${key}`, kinds(resource.kind)]]);
   const tabs = ["summary", ...(key === "pods" ? ["logs", "shell"] : []), "events", "yaml"];
   const bar = h("nav", { class: "tabs", "aria-label": t("object.parts") },
     tabs.map((each) => h("a", { href: link(key, namespace, name, each === "summary" ? "" : each), "aria-current": each === tab ? "page" : null, "data-tab": each }, t(`tab.${each}`))));
@@ -93,7 +93,7 @@ function summaryTab(here) {
     if (select && text !== selected) {
       selected = text;
       const pods = world.resources.get("pods");
-      show(below, card(word("Pod"), liveTable({ resource: pods, path: path(pods, select.namespace), ...select, spaced: !select.namespace, signal }).node));
+      show(below, card(kinds("Pod"), liveTable({ resource: pods, path: path(pods, select.namespace), ...select, spaced: !select.namespace, signal }).node));
     }
   }, box);
   const metrics = world.resources.get(`${resource.key}.metrics.k8s.io`);

@@ -5,7 +5,7 @@ import { usage } from "./charts.js";
 import { framed, h, show } from "./dom.js";
 import { get, t } from "./settings.js";
 import { liveTable } from "./table.js";
-import { badge, card, empty, problem, quantity, tone, word } from "./words.js";
+import { badge, card, empty, kinds, problem, quantity, tone } from "./words.js";
 import { appCard } from "./apps.js";
 
 const WARNINGS = 8;
@@ -49,7 +49,7 @@ export function overviewView({ world, signal, state, title }) {
     most: WARNINGS,
   });
 
-  const parts = [card(h("a", { href: "#/list/nodes" }, t("nav.nodes")), nodes), card(h("a", { href: "#/list/pods" }, word("Pod")), pods)];
+  const parts = [card(h("a", { href: "#/list/nodes" }, t("nav.nodes")), nodes), card(h("a", { href: "#/list/pods" }, kinds("Pod")), pods)];
   const metrics = at("nodes.metrics.k8s.io");
   if (metrics) parts.push(card(t("metrics.title"), usage({ resource: metrics, signal, most: () => most })));
   const grid = h("div", { class: "grid" }, parts);

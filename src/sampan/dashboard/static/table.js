@@ -3,7 +3,7 @@
 import { LIMIT, link, live } from "./api.js";
 import { framed, h, show } from "./dom.js";
 import { t } from "./settings.js";
-import { badge, empty, moment, problem, tone, word } from "./words.js";
+import { badge, empty, kinds, moment, problem, tone, word } from "./words.js";
 
 const STATES = new Set(["Status", "Ready", "Type", "Reason", "Succeeded", "Conditions"]);
 
@@ -13,7 +13,7 @@ export function liveTable({ resource, path, fields, labels, signal, filter, stat
   const body = h("tbody");
   const head = h("thead");
   const notice = h("div", { class: "notice" });
-  const caption = h("caption", { class: "unseen" }, word(resource.kind));
+  const caption = h("caption", { class: "unseen" }, kinds(resource.kind));
   const table = h("table", { class: "list", hidden: true }, caption, head, body);
   const known = new Map();
   let latest = null;

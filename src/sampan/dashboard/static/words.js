@@ -17,12 +17,16 @@ export function tone(text) {
 /** A state with its colour; the text says the same, for those who see no colours. */
 export const badge = (text, kind = tone(text)) => h("span", { class: `badge ${kind}` }, text);
 
-/** The person's word for a name of the API's tables, or the name itself. */
-export function word(name) {
-  const key = `word.${name}`;
+function named(key, name) {
   const found = t(key);
   return found === key ? name : found;
 }
+
+/** The person's word for a name of the API's tables, or the name itself. */
+export const word = (name) => named(`word.${name}`, name);
+
+/** What objects of a kind are called when there are several. */
+export const kinds = (kind) => named(`kind.${kind}`, word(kind));
 
 export function age(since) {
   const seconds = Math.max(0, Math.floor((Date.now() - Date.parse(since)) / 1000));
