@@ -72,6 +72,7 @@ def preload() -> None:
     import sampan.controllers.manager
     import sampan.host.runtime
     import sampan.images.store
+    import sampan.monitor.room
     import sampan.network.room
     import sampan.node.agent
     import sampan.node.parts
@@ -264,6 +265,8 @@ async def run_manager(cluster: ClusterConfig, channel: Channel) -> None:
 async def run_node(cluster: ClusterConfig, node: Node, channel: Channel) -> None:
     from sampan.host.runtime import OCIRuntime
     from sampan.http.server import Server as HttpServer
+    from sampan.monitor.receiver import PORT as TRACES
+    from sampan.monitor.room import Monitor
     from sampan.network.ingress import room as ingress
     from sampan.network.room import Network
     from sampan.node.access import Access
@@ -290,13 +293,22 @@ async def run_node(cluster: ClusterConfig, node: Node, channel: Channel) -> None
         parts = make_parts(client, informers, runtime, images, config, quiet=network.quiet)
         agent = Agent(client, runtime, images, parts, config)
         collector = Collector(runtime, node.name, config.places)
+        monitor = Monitor(cluster.data_dir / "monitor", agent.pods, pod_transport, (cluster.pod_cidr,))
         server = NodeServer(
-            agent, runtime, collector, Access(client, node.name), config.places, metrics=network.samples
+            agent,
+            runtime,
+            collector,
+            Access(client, node.name),
+            config.places,
+            metrics=lambda: (*network.samples(), *monitor.samples()),
+            more={"monitor": monitor.answer},
         )
         directory = cluster.pki_dir
         tls = server_context(directory / "node.crt", directory / "node.key", directory / "ca.crt")
         front = HttpServer(server.handle, tls=tls)
         await front.listen(node.ip, cluster.node_port, before_it_exists=True)
+        traces = HttpServer(monitor.receiver.handle)
+        await traces.listen(cluster.advertise_ip, TRACES, before_it_exists=True)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(informers.run(), name="informers")
@@ -305,16 +317,24 @@ async def run_node(cluster: ClusterConfig, node: Node, channel: Channel) -> None
                 group.create_task(server.run(), name="server")
                 group.create_task(StorageLimits(agent, config.places).run(), name="storage limits")
                 group.create_task(images.collect(), name="image leftovers")
+                group.create_task(monitor.run(), name="monitor")
                 await agent.registration.registered.wait()
                 await network.ready()
                 channel.ready()
         finally:
             await front.close()
+            await traces.close()
+            monitor.close()
     finally:
         await runtime.close()
         await publisher.close()
         await transport.close()
         images.close()
+
+
+def pod_transport(base: str) -> HttpTransport:
+    """A connection to a pod, which proves nothing and is trusted with nothing."""
+    return HttpTransport(base, tls=None if base.startswith("http://") else client_context(insecure=True))
 
 
 async def open_runtime(

@@ -35,6 +35,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("releases", "what an app was, release by release", APPS, "sampan.cli.releases"),
     Command("rollback", "an app as it was in an older release", APPS, "sampan.cli.rollback"),
     Command("export", "the plain Kubernetes objects that an app stands for", APPS, "sampan.cli.export"),
+    Command("trace", "the call chain of a request, and which service calls which", APPS, "sampan.cli.trace"),
+    Command("metrics", "the figures that pods show to Prometheus", APPS, "sampan.cli.metrics"),
     Command("get", "show objects in tables, or whole", OBJECTS, f"{VERBS}.get"),
     Command("describe", "show an object for people, with its events", OBJECTS, f"{VERBS}.describe"),
     Command("apply", "bring objects to what manifests say", OBJECTS, f"{VERBS}.apply"),

@@ -66,7 +66,7 @@ class Receiver:
         self._working += 1
         try:
             spans = otlp.read(await body_of(request), request.headers.get("content-type", ""))
-            await self._keep([self._placed(span, request.peer) for span in spans])
+            await self._keep([self._placed(span, host_of(request.peer)) for span in spans])
         except Malformed as error:
             self.refused += 1
             return _refusal(request, 400, str(error))
@@ -81,20 +81,25 @@ class Receiver:
 
     def _welcome(self, peer: str) -> bool:
         try:
-            address = ipaddress.ip_address(peer.partition("%")[0])
+            address = ipaddress.ip_address(host_of(peer))
         except ValueError:
             return False
         return address.is_loopback or any(address in network for network in self._sources)
 
-    def _placed(self, span: Span, peer: str) -> Span:
+    def _placed(self, span: Span, address: str) -> Span:
         """With where it came from; what the address proves counts more than what the span says."""
-        origin = self._origin(peer)
+        origin = self._origin(address)
         if origin is None:
             return span if span.service else replace(span, service="unknown")
         service = span.service
         if not service or service.startswith("unknown_service"):
             service = origin.service
         return replace(span, namespace=origin.namespace, pod=origin.pod, service=service)
+
+
+def host_of(peer: str) -> str:
+    """The address of `host:port`."""
+    return peer.rpartition(":")[0].strip("[]")
 
 
 async def body_of(request: Request) -> bytes:

@@ -72,9 +72,10 @@ class NodeServer:
         *,
         configuration: Mapping[str, Any] | None = None,
         metrics: Callable[[], Iterable[Sample]] = tuple,
+        more: Mapping[str, Callable[[Request, list[str]], Awaitable[Response]]] | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """`configuration` is shown at /configz, `metrics` are added to /metrics."""
+        """`configuration` is shown at /configz, `metrics` are added to /metrics, `more` answers below /NAME/."""
         self._pods = pods
         self._runtime = runtime
         self._collector = collector
@@ -101,6 +102,7 @@ class NodeServer:
             "run": ((3, 4), self._run),
             "portForward": ((2, 3), self._port_forward),
             "healthz": ((1,), self._check),
+            **{name: ((1, 2), answer) for name, answer in (more or {}).items()},
         }
 
     async def run(self) -> None:
