@@ -5,7 +5,9 @@ file. All its files lie in one directory below the run directory.
 
 A reload is over when no worker of the older configuration takes connections any more. The listening sockets are the
 master's and pass from workers to workers, so no connection is refused meanwhile; requests under way are answered by
-the workers that have them.
+the workers that have them. What workers that leave would cut are connections that wait for their next request. So
+before a reload a file appears that these workers look for: FAREWELL seconds long all their answers say `Connection:
+close`, and whoever is busy has opened another connection before the old one ends.
 """
 
 from __future__ import annotations
@@ -19,10 +21,11 @@ import select
 import shutil
 import signal
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from sampan.network.ingress.model import Listen
+from sampan.network.ingress.render import farewell
 from sampan.runtime.clock import Clock, RealClock
 
 log = logging.getLogger(__name__)
@@ -31,6 +34,8 @@ PROGRAM = "nginx"
 PACKAGE = "nginx-light"
 SEARCH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin", "/usr/local/sbin"))
 
+FAREWELL = 0.1
+"""Seconds that busy clients have to leave their connections before a reload."""
 TAKEOVER = 10.0
 """Seconds that new workers have to take over."""
 LOOK = 0.005
@@ -101,11 +106,15 @@ class Nginx:
         if not running:
             check_ports(listen)
         await self._call("-t", candidate)
-        candidate.replace(self.config)
+        before = self.current()
         self._rotate()
         if running:
-            await self._reload(running)
+            with self._farewell(before):
+                await self._clock.sleep(FAREWELL)
+                candidate.replace(self.config)
+                await self._reload(running)
         else:
+            candidate.replace(self.config)
             await self._call("", self.config)
         self._tidy(files)
 
@@ -184,6 +193,19 @@ class Nginx:
             os.close(read_end)
         if code:
             raise refusal(said)
+
+    @contextlib.contextmanager
+    def _farewell(self, text: str) -> Iterator[None]:
+        name = farewell(text)
+        if not name:
+            yield
+            return
+        path = self.directory / name
+        path.touch()
+        try:
+            yield
+        finally:
+            path.unlink()
 
     async def _reload(self, master: int) -> None:
         before = {pid for pid in children(master) if not _title(pid).startswith(_DRAINING)}

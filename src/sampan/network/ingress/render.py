@@ -6,6 +6,7 @@ Each location says in a comment whose it is: when nginx refuses a file, the line
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ IDLE = 64
 
 IDLE_SECONDS = 2
 """Less than the servers of applications usually wait before they close: what they close meets no request."""
+
+GENERATION = "@generation@"
+"""Stands for a digest of the whole text."""
 
 DRAIN = 240
 """Seconds that workers of an older configuration have for the requests and WebSockets that they still hold."""
@@ -55,7 +59,14 @@ def render(model: Model, frame: Frame, local: Mapping[str, str]) -> str:
         lines += _cookie_maps(name, upstream, cookie)
     for server in model.servers:
         lines += _Server(server, model, frame, local).lines()
-    return "\n".join([*lines, "}", ""])
+    text = "\n".join([*lines, "}", ""])
+    return text.replace(GENERATION, hashlib.sha256(text.encode()).hexdigest()[:12])
+
+
+def farewell(text: str) -> str:
+    """Name of the file whose presence makes the workers of a configuration say goodbye, "" when it has none."""
+    found = re.search(r"if \(-f \S+/(leaving-[0-9a-f]{12})\)", text)
+    return found[1] if found else ""
 
 
 def owner(text: str, line: int) -> str:
@@ -103,6 +114,9 @@ def _http(frame: Frame) -> Iterator[str]:
         "    map $http_upgrade $connection_wish { default upgrade; '' ''; }",
         "    map $http_host $host_asked { default $http_host; '' $host; }",
         "    map $http_x_request_id $request_identity { default $http_x_request_id; '' $request_id; }",
+        "    map $server_protocol$leaving $goodbye { default ''; HTTP/1.11 close; HTTP/1.01 close; }",
+        "    add_header Connection $goodbye always;",
+        "    uninitialized_variable_warn off;",
         "    proxy_http_version 1.1;",
         "    proxy_redirect off;",
         "    proxy_max_temp_file_size 1024m;",
@@ -235,6 +249,7 @@ class _Server:
             path = f"{self.frame.directory}/files/{self.certificate}"
             yield f"        ssl_certificate {path};"
             yield f"        ssl_certificate_key {path};"
+        yield f"        if (-f {self.frame.directory}/leaving-{GENERATION}) {{ set $leaving 1; }}"
         root = next((each for each in self.server.locations if each.options.app_root), None)
         if root is not None and "/" not in self.exact:
             yield f"        location = / {{ {OWNER}{root.owner}"
@@ -323,6 +338,8 @@ class _Server:
         upstream = self.upstreams.get(location.upstream)
         if options.cookie is not None and upstream is not None and upstream.sticky:
             headers.append(("Set-Cookie", f"$set_cookie_{cookie_id(upstream.name, options.cookie)}"))
+        if headers:
+            headers.append(("Connection", "$goodbye"))
         yield from (f"{indent}add_header {name} {quote(value)} always;" for name, value in headers)
 
     def passing(self, location: Location) -> Iterator[str]:

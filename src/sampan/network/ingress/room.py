@@ -40,7 +40,7 @@ from sampan.runtime.tasks import Group
 
 log = logging.getLogger(__name__)
 
-PAUSE = 0.2
+PAUSE = 0.1
 """Seconds between two reloads at least."""
 CROWDED = 8
 """With more workers than this that still drain, PAUSE is ten times as long: each of them takes memory."""
@@ -99,7 +99,7 @@ class Ingress:
         self._marked: set[str] = set()
         self._changed = asyncio.Event()
         self._settled = asyncio.Condition()
-        self._busy = False
+        self._asked = self._done = 0
         self._again: float | None = None
         self._failures = 0
         self._watched = -1
@@ -125,9 +125,9 @@ class Ingress:
 
     async def settled(self) -> None:
         """Return once nginx does what the API says now, or does nothing at all."""
-        if self.enabled and self._applied:
-            async with self._settled:
-                await self._settled.wait_for(lambda: not (self._changed.is_set() or self._busy))
+        asked = self._asked
+        async with self._settled:
+            await self._settled.wait_for(lambda: self._done >= asked or not self._applied)
 
     def samples(self) -> Iterator[Sample]:
         yield Sample("sampan_ingress_reloads_total", "counter", "Configurations that nginx took.", {}, self.reloads)
@@ -162,6 +162,7 @@ class Ingress:
             self._unwatch()
 
     def _mark(self) -> None:
+        self._asked += 1
         self._changed.set()
 
     def _ingress_changed(self, type: str, old: networking_v1.Ingress | None, new: networking_v1.Ingress | None) -> None:
@@ -188,17 +189,14 @@ class Ingress:
                 await self._changed.wait()
         self._changed.clear()
         self._again = None
-        self._busy = True
+        asked, reloads = self._asked, self.reloads
         try:
-            reloads = self.reloads
             await self._write()
-            self._failures = 0
+            self._failures, self._done = 0, asked
         except FAILURES as error:
             self._failures += 1
             self._again = RETRY.delay(self._failures)
             log.warning("ingress: %s, again in %.1f s", error, self._again)
-        finally:
-            self._busy = False
         self._write_status()
         async with self._settled:
             self._settled.notify_all()
