@@ -140,6 +140,16 @@ class ImageStore:
     async def images(self) -> Sequence[Image]:
         return [self._image(record) for record in self._refresh().records.values()]
 
+    def named(self) -> Iterator[tuple[str, Record]]:
+        """(name, image) of every name that an image has here."""
+        records = self._refresh().records.values()
+        return ((name, record) for record in records for name in record.names)
+
+    def needed_blobs(self) -> set[str]:
+        """The blobs that an image needs, or somebody holds. Blocking."""
+        blobs, _ = self.held.needs()
+        return blobs.union(*(record.blobs for record in self._refresh().records.values()))
+
     async def usage(self) -> tuple[int, int]:
         """Bytes used counts each unpacked layer and each blob once."""
         records = self._refresh().records.values()
