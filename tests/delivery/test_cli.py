@@ -111,7 +111,8 @@ def test_releases_and_rollback(sampan: Run) -> None:
 
 
 def test_export_is_plain_kubernetes(sampan: Run) -> None:
-    sampan(*WEB, "--secret", "TOKEN", "--volume", "/data")
+    sampan(*WEB, "--secret", "TOKEN", "--volume", "/data", "--no-wait")
+    sampan("wait", "secret/web-secret", "--for=create", "--timeout=10s")
     documents = list(yaml.safe_load_all(sampan("export", "web").out))
     assert [each["kind"] for each in documents] == [
         *("Secret", "PersistentVolumeClaim", "Service", "Deployment", "Ingress")

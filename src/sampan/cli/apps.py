@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
 
-from sampan.api import kinds
+from sampan.api import codec, kinds
 from sampan.api.errors import StatusError
 from sampan.api.extra import diagnosis, steps
 from sampan.api.extra.diagnosis import Evidence
 from sampan.api.extra.expansion import APP, child
 from sampan.api.extra.sampan_v1 import App
+from sampan.api.kinds.sampan import APP as KIND
 from sampan.api.types import apps_v1, batch_v1, core_v1, discovery_v1, meta_v1, networking_v1
 from sampan.cli.context import CommandError, Context
 from sampan.cli.kubectl.session import Session
@@ -58,6 +59,27 @@ async def read(client: Client, name: str, namespace: str) -> App:
         raise CommandError("error: this cluster knows no apps (sampan.dev/v1); it is not a Sampan cluster") from error
     there = f"there are {', '.join(names)}" if names else "`sampan deploy` makes one"
     raise CommandError(f'error: there is no app "{name}" in namespace {namespace}; {there}')
+
+
+async def replace(client: Client, app: App, document: dict[str, Any]) -> App:
+    """Write `document` in the place of an App that was read. Its status may have moved on meanwhile, its spec not.
+
+    Raises CommandError when somebody else changed the spec.
+    """
+    path = KIND.path(app.metadata.namespace or "", app.metadata.name or "")
+    while True:
+        try:
+            response = await client.raw("PUT", path, None, codec.encode(document))
+        except StatusError as error:
+            if error.code != 409:
+                raise
+            now = await client.get(App, app.metadata.name or "", app.metadata.namespace or "")
+            if now.spec != app.spec or now.metadata.uid != app.metadata.uid:
+                raise CommandError(f"error: somebody else changed {app.metadata.name} just now; try again") from error
+            document["metadata"]["resourceVersion"] = now.metadata.resourceVersion
+        else:
+            written: App = codec.decode(KIND, codec.parse(await response.read(), codec.JSON))
+            return written
 
 
 async def knows_apps(client: Client) -> bool:

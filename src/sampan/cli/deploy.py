@@ -233,19 +233,16 @@ async def _write(client: Client, app: App, there: App | None, message: str) -> A
         from sampan.api.extra.releases import CAUSE
 
         annotations[CAUSE] = message
-    namespace = app.metadata.namespace or ""
     if there is None:
         document["metadata"] = {**metadata, "annotations": annotations}
-        response = await client.raw("POST", KIND.path(namespace), None, codec.encode(document))
-    else:
-        kept = codec.document(there.metadata)
-        kept["annotations"] = {**(kept.get("annotations") or {}), **annotations}
-        kept["labels"] = {**(kept.get("labels") or {}), **(metadata.get("labels") or {})}
-        document["metadata"] = kept
-        path = KIND.path(namespace, app.metadata.name or "")
-        response = await client.raw("PUT", path, None, codec.encode(document))
-    written: App = codec.decode(KIND, codec.parse(await response.read(), codec.JSON))
-    return written
+        response = await client.raw("POST", KIND.path(app.metadata.namespace or ""), None, codec.encode(document))
+        written: App = codec.decode(KIND, codec.parse(await response.read(), codec.JSON))
+        return written
+    kept = codec.document(there.metadata)
+    kept["annotations"] = {**(kept.get("annotations") or {}), **annotations}
+    kept["labels"] = {**(kept.get("labels") or {}), **(metadata.get("labels") or {})}
+    document["metadata"] = kept
+    return await apps.replace(client, there, document)
 
 
 async def _elsewhere(session: Session, client: Client, app: App, context: Context) -> int:

@@ -6,7 +6,6 @@ import argparse
 
 from sampan.api import codec
 from sampan.api.extra import releases
-from sampan.api.extra.sampan_v1 import App
 from sampan.api.kinds.sampan import APP as KIND
 from sampan.cli import apps
 from sampan.cli.context import CommandError, Context
@@ -45,11 +44,8 @@ async def run(options: argparse.Namespace, context: Context) -> int:
             return 0
         document["spec"] = spec
         document["metadata"].setdefault("annotations", {})[releases.CAUSE] = f"rollback to release {target.revision}"
-        body = codec.encode(document | {"apiVersion": KIND.api_version, "kind": KIND.name})
-        path = KIND.path(app.metadata.namespace or "", app.metadata.name or "")
-        response = await client.raw("PUT", path, None, body)
-        changed = codec.decode(KIND, codec.parse(await response.read(), codec.JSON))
-        assert isinstance(changed, App)
+        document |= {"apiVersion": KIND.api_version, "kind": KIND.name}
+        changed = await apps.replace(client, app, document)
         context.out(f"{app.metadata.name} goes back to release {target.revision}: {releases.image(target)}")
         if options.no_wait:
             return 0

@@ -276,7 +276,7 @@ def _sources(app: App) -> list[Document]:
 def _readiness(spec: AppSpec, port: int) -> Document:
     asked: Document
     asked = {"httpGet": {"path": spec.health, "port": port}} if spec.health else {"tcpSocket": {"port": port}}
-    return {**asked, "periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 3}
+    return {**asked, "periodSeconds": 1, "timeoutSeconds": 2, "failureThreshold": 3}
 
 
 def digest(value: Any) -> str:
