@@ -65,6 +65,19 @@ def test_a_deployment_with_what_json_shows_otherwise() -> None:
     codec.decode(apps.DEPLOYMENT, document)
 
 
+def test_embedded_messages_stand_in_their_owner() -> None:
+    volume = field(1, "data") + field(2, field(19, field(1, field(1, "settings"))))
+    reference = field(1, field(1, "token")) + field(2, "key")  # secretKeyRef: localObjectReference, key
+    variable = field(1, "TOKEN") + field(3, field(4, reference))
+    probe = field(1, field(2, field(1, "/healthz") + field(2, field(1, 0) + field(2, 80) + field(3, ""))))
+    container = field(1, "main") + field(7, variable) + field(10, probe)
+    document = protobuf.decode(body("v1", "Pod", field(2, field(1, volume) + field(2, container))))
+    assert document["spec"]["volumes"] == [{"name": "data", "configMap": {"name": "settings"}}]
+    made = document["spec"]["containers"][0]
+    assert made["env"][0]["valueFrom"]["secretKeyRef"] == {"name": "token", "key": "key"}
+    assert made["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": 80}
+
+
 def test_times_and_negative_numbers() -> None:
     condition = field(1, "Ready") + field(2, "True") + field(3, field(1, 1_700_000_000) + field(2, 0))
     message = field(1, META) + field(3, field(1, "Running") + field(2, condition)) + field(2, field(4, -1))

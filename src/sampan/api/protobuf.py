@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import base64
 import functools
+import importlib
 import json
 import struct
 import time
 from collections.abc import Callable
 from importlib import resources
 from typing import Any, NamedTuple
+
+import msgspec
 
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 MAGIC = b"k8s\0"
@@ -41,8 +44,11 @@ class Malformed(ValueError):
 
 
 class _Field(NamedTuple):
+    """`inline` members have no name in JSON: theirs stand in the owner itself (Go's embedded structs)."""
+
     name: str
     type: str
+    inline: bool = False
 
 
 def decode(body: bytes) -> Document:
@@ -78,12 +84,27 @@ def _messages() -> dict[str, dict[int, _Field]]:
     found = {}
     for line in text.splitlines():
         name, *fields = line.split(" ")
+        known = _members(name)
         members = {}
         for field in fields:
             number, member, type = field.split(":")
-            members[int(number)] = _Field(member, type)
+            inline = bool(known) and member not in known and "." in type and "/" not in type
+            members[int(number)] = _Field(member, type, inline)
         found[name] = members
     return found
+
+
+def _members(name: str) -> frozenset[str]:
+    """The names that a message's fields have in JSON; none for a message without a type of its own there."""
+    module, _, message = name.rpartition(".")
+    try:
+        types = importlib.import_module(f"sampan.api.types.{module.replace('.', '_')}")
+    except ImportError:
+        return frozenset()
+    struct = getattr(types, message, None)
+    if not isinstance(struct, type) or not issubclass(struct, msgspec.Struct):
+        return frozenset()
+    return frozenset(field.encode_name for field in msgspec.structs.fields(struct))
 
 
 def _message(name: str, data: bytes, depth: int) -> Document:
@@ -113,6 +134,9 @@ def _put(document: Document, field: _Field, value: int | bytes, depth: int) -> N
         document.setdefault(field.name, {})[key] = member
         return
     decoded = _value(field.type, value, depth)
+    if field.inline and isinstance(decoded, dict):
+        document.update(decoded)
+        return
     if decoded is None or (decoded == "" and field.name != "storageClassName"):
         return
     if decoded in (0, False) and field.name in _UNSET_WHEN_ZERO:
