@@ -1,19 +1,19 @@
 // The frame around the views: signing in, the address (#/...), menu, keys.
 
 import * as api from "./api.js";
-import { add, h, show } from "./dom.js";
-import { allView, listView, SECTIONS } from "./list.js";
+import { h, show } from "./dom.js";
+import { allView, listView } from "./list.js";
 import { appsView, appView } from "./apps.js";
 import { objectView } from "./object.js";
 import { overviewView } from "./overview.js";
 import * as settings from "./settings.js";
-import { tracesView } from "./traces.js";
-import { card, problem, tick } from "./words.js";
+import { traceView, tracesView } from "./traces.js";
+import { problem, tick } from "./words.js";
 
 const { t } = settings;
 const THEMES = ["auto", "light", "dark"];
 const SIGNS = { auto: "◐", light: "☀", dark: "☾" };
-const VIEWS = { "": overviewView, apps: appsView, app: appView, list: listView, object: objectView, all: allView, traces: tracesView };
+const VIEWS = { "": overviewView, apps: appsView, app: appView, list: listView, object: objectView, all: allView, traces: tracesView, trace: traceView };
 const GO = { o: "#/", a: "#/apps", w: "#/list/pods", n: "#/list/services", c: "#/list/configmaps", s: "#/list/persistentvolumeclaims", m: "#/list/nodes", e: "#/list/events", t: "#/traces", k: "#/all" };
 const MENU = [["overview", "#/"], ["apps", "#/apps", "apps.sampan.dev"], ["workloads", "#/list/pods"], ["network", "#/list/services"], ["config", "#/list/configmaps"], ["storage", "#/list/persistentvolumeclaims"], ["nodes", "#/list/nodes"], ["events", "#/list/events"], ["traces", "#/traces"], ["all", "#/all"]];
 const TICK = 5000;
@@ -79,19 +79,20 @@ function leave() {
 
 function switches(redraw) {
   const theme = settings.get("theme");
+  const other = settings.get("language") === "zh" ? "en" : "zh";
   const nextTheme = () => {
     settings.set("theme", THEMES[(THEMES.indexOf(settings.get("theme")) + 1) % THEMES.length]);
     settings.apply();
     redraw("theme");
   };
   const language = () => {
-    settings.set("language", settings.get("language") === "zh" ? "en" : "zh");
+    settings.set("language", other);
     settings.apply();
     redraw("language");
   };
   return [
     h("button", { type: "button", id: "theme", class: "quiet", onclick: nextTheme, title: t("theme.title"), "aria-label": `${t("theme.title")}: ${t(`theme.${theme}`)}` }, SIGNS[theme]),
-    h("button", { type: "button", id: "language", class: "quiet", onclick: language, lang: settings.get("language") === "zh" ? "en" : "zh-CN" }, settings.get("language") === "zh" ? "English" : "中文"),
+    h("button", { type: "button", id: "language", class: "quiet", onclick: language, lang: other === "zh" ? "zh-CN" : "en" }, other === "zh" ? "中文" : "English"),
   ];
 }
 

@@ -61,8 +61,11 @@ function yamlTab(here) {
     const { kind, apiVersion, ...rest } = object;
     const { group, version } = here.resource;
     const first = { apiVersion: apiVersion || (group ? `${group}/${version}` : version), kind: kind || here.resource.kind };
-    const whole = { ...first, ...rest, metadata: managed.checked ? object.metadata : metadata };
-    show(box, toYaml(whole, secret && !open.checked ? t("yaml.hidden") : ""));
+    const masked = secret && !open.checked;
+    const shown = managed.checked ? { ...object.metadata } : metadata;
+    // What was applied holds a secret's values once more.
+    if (masked && shown.annotations) shown.annotations = without(shown.annotations, LONG);
+    show(box, toYaml({ ...first, ...rest, metadata: shown }, masked ? t("yaml.hidden") : ""));
   };
   one(here, (found) => ((object = found), draw()), box);
   const copied = h("span", { role: "status" });
@@ -75,6 +78,8 @@ function yamlTab(here) {
     box,
   ];
 }
+
+const without = (map, key) => Object.fromEntries(Object.entries(map).filter(([name]) => name !== key));
 
 // --- summary
 
@@ -108,7 +113,7 @@ function summaryTab(here) {
 
 function general(object) {
   const { metadata, spec = {}, status = {} } = object;
-  const notes = Object.fromEntries(Object.entries(metadata.annotations || {}).filter(([name]) => name !== LONG));
+  const notes = without(metadata.annotations || {}, LONG);
   const owners = (metadata.ownerReferences || []).map((owner) => {
     const group = owner.apiVersion.includes("/") ? owner.apiVersion.split("/")[0] : "";
     return [h("a", { href: `#/find/${owner.kind}/${group || "-"}/${metadata.namespace || "-"}/${encodeURIComponent(owner.name)}` }, `${word(owner.kind)} ${owner.name}`), " "];
@@ -125,7 +130,7 @@ function general(object) {
     [t("object.owner"), owners.length ? owners : undefined],
     [t("object.message"), status.message && `${status.reason || ""} ${status.message}`],
     [t("object.labels"), pairs(metadata.labels)],
-    [t("object.annotations"), pairs(notes)],
+    [t("object.annotations"), Object.keys(notes).length ? pairs(notes) : ""],
   ]));
 }
 
