@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from sampan.api import shapes
+from sampan.api.custom.object import CustomObject
 from sampan.api.errors import StatusError, bad_request, unsupported_media_type
 from sampan.api.kinds.kind import Document, Kind
 from sampan.api.types import meta_v1
@@ -212,7 +213,23 @@ def normalize(kind: Kind, document: Document) -> None:
 
 
 def decode(kind: Kind, document: Document) -> Any:
-    """The document as the kind's Struct, unknown fields left out. Raises BadRequest for wrong types."""
+    """The document as the kind's Struct, unknown fields left out. Raises BadRequest for wrong types.
+
+    A custom kind's object keeps all fields: its schema prunes and judges them (Kind.default, Kind.validate).
+    """
+    if kind.custom is not None:
+        if isinstance(document.get("metadata"), dict):
+            shapes.drop_nulls(document["metadata"])
+        plain = _struct(kind, {name: document[name] for name in _ENVELOPE if name in document})
+        content = {name: value for name, value in document.items() if name not in _ENVELOPE}
+        return msgspec.structs.replace(plain, content=content)
+    return _struct(kind, document)
+
+
+_ENVELOPE = ("apiVersion", "kind", "metadata")
+
+
+def _struct(kind: Kind, document: Document) -> Any:
     try:
         return msgspec.convert(document, kind.type)
     except msgspec.ValidationError as first:
@@ -262,6 +279,8 @@ def _culprit(node: shapes.Node, mapping: dict[str, Any]) -> Any:
 
 def unknown_fields(kind: Kind, document: Document) -> list[str]:
     """Paths of fields that the kind does not have, such as `spec.foo`; call it after `decode` succeeded."""
+    if kind.custom is not None:
+        return kind.custom.unknown(document)
     if not shapes.recursive(kind.type):
         try:
             msgspec.convert(document, shapes.strict(kind.type))
@@ -279,12 +298,14 @@ def encode(object: msgspec.Struct | Document) -> bytes:
     if isinstance(object, dict):
         first = {name: object[name] for name in ("apiVersion", "kind", "metadata") if name in object}
         return _encoder.encode({**first, **object})
+    if isinstance(object, CustomObject):
+        return _encoder.encode(object.document())
     return _encoder.encode(object)
 
 
 def document(object: msgspec.Struct) -> Document:
     """The Struct as a document of its own: changing it changes nothing else."""
-    made: Document = _ANY.decode(_encoder.encode(object))
+    made: Document = _ANY.decode(encode(object))
     return made
 
 
@@ -296,6 +317,11 @@ def with_revision(value: bytes, revision: int) -> bytes:
     at = value.index(_METADATA) + 12
     end = b'"' if value[at] == 125 else b'",'
     return b'%b"resourceVersion":"%d%b%b' % (value[:at], revision, end, value[at:])
+
+
+def decoder(kind: Kind) -> msgspec.json.Decoder[Any]:
+    """Reads encoded objects as the kind's columns want them: Structs, documents of custom kinds."""
+    return _ANY if kind.custom is not None else msgspec.json.Decoder(kind.type)
 
 
 # --- partial reads of bytes

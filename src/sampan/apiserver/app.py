@@ -47,6 +47,8 @@ log = logging.getLogger(__name__)
 READING = 400
 MUTATING = 200
 DEADLINE = 60.0
+ANY_CUSTOM = "*"
+"""Stands for every custom resource among the special requests."""
 LONG = frozenset(("log", "exec", "attach", "portforward", "proxy"))
 _NOT_ALLOWED = "the server does not allow this method on the requested resource"
 _NOT_FOUND = "the server could not find the requested resource"
@@ -187,7 +189,7 @@ class App:
             raise _not_found()
         if verb not in sub.verbs:
             raise _no_method(route, request.method)
-        special = parts.special.get((kind.resource, sub.name, verb))
+        special = parts.special.get((kind.resource if kind.custom is None else ANY_CUSTOM, sub.name, verb))
         if special is not None:
             return special(request, route, attributes)
         if verb == "get":
@@ -244,6 +246,8 @@ class App:
         if (kind.group, kind.plural) in traits.DEPRECATED:
             text = traits.DEPRECATED[kind.group, kind.plural]
             response.headers = (*response.headers, *negotiation.warning_headers((text,)))
+        elif kind.custom is not None and kind.custom.warning:
+            response.headers = (*response.headers, *negotiation.warning_headers((kind.custom.warning,)))
         scope = "resource" if route.name else ("namespace" if route.namespace else "cluster")
         key = (verb.upper(), kind.group, kind.version, kind.plural, route.part, scope)
         self._metrics.count(key, response.status, time.perf_counter() - started)

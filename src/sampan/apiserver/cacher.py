@@ -140,6 +140,8 @@ class ResourceCache:
         self.generation = 0
         self.changed = 0
         self.since = 0
+        self.read = 0
+        self.early: list[StoreEvent] | None = None
         self.bytes = 0
         self._window: deque[Change] = deque()
         self._window_bytes = 0
@@ -153,6 +155,11 @@ class ResourceCache:
         self.order = keys.SortedKeys(self.items)
 
     def apply(self, event: StoreEvent) -> None:
+        if event.revision <= self.read:
+            return  # it was there when this resource was read
+        if self.early is not None:
+            self.early.append(event)
+            return
         name = event.key[len(self.prefix) :]
         before = self.items.get(name)
         if event.value is None:
@@ -208,6 +215,10 @@ class ResourceCache:
         self._subscriptions.add(subscription)
         return subscription
 
+    def join(self, subscription: Subscription) -> None:
+        """Add a subscription that somebody else has made."""
+        self._subscriptions.add(subscription)
+
     def unsubscribe(self, subscription: Subscription) -> None:
         self._subscriptions.discard(subscription)
 
@@ -254,9 +265,44 @@ class Cacher:
             if storage is None:
                 self._by_type[kind.type] = (cache, msgspec.json.Decoder(kind.type))
 
+    async def open(self, kind: Kind) -> None:
+        """Follow a resource from now on; what the store holds of it is there when this returns."""
+        prefix = prefix_of(kind.group, kind.plural)
+        if prefix in self.resources:
+            return
+        cache = self.resources[prefix] = ResourceCache(kind.group, kind.plural)
+        cache.early = []
+        entries: list[tuple[str, bytes, int]] = []
+        start, revision = "", 0
+        while True:
+            page = await self._store.range(prefix, start=start, limit=LOAD_PAGE, revision=revision)
+            entries += [(entry.key, entry.value, entry.revision) for entry in page.entries]
+            revision = revision or page.revision
+            if not page.remaining:
+                break
+            start = page.entries[-1].key + "\0"
+        # Events up to `revision` are in what was read; those after it waited.
+        cache.load(entries)
+        cache.since = cache.changed = cache.read = revision
+        waiting, cache.early = cache.early, None
+        for event in waiting:
+            cache.apply(event)
+        self._by_type[kind.type] = (cache, msgspec.json.Decoder(kind.type))
+
+    def close(self, kind: Kind) -> None:
+        """Forget a resource; its watchers are told to go."""
+        cache = self.resources.pop(prefix_of(kind.group, kind.plural), None)
+        for type in [type for type, (held, _) in self._by_type.items() if held is cache]:
+            del self._by_type[type]
+        if cache is not None:
+            cache.fail()
+
     def of(self, kind: Kind) -> ResourceCache:
-        """The cache of what a kind's objects are stored as."""
-        return self.resources[prefix_of(kind.storage.group if kind.storage else kind.group, kind.plural)]
+        """The cache of what a kind's objects are stored as. Raises NotFound when it is no longer served."""
+        found = self.resources.get(prefix_of(kind.storage.group if kind.storage else kind.group, kind.plural))
+        if found is None:
+            raise status_error(404, "NotFound", "the server could not find the requested resource")
+        return found
 
     async def load(self) -> None:
         """Read everything there is, page by page at one revision."""

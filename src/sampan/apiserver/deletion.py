@@ -14,6 +14,9 @@ from sampan.api.types import meta_v1
 from sampan.apiserver.cacher import Item
 from sampan.apiserver.meta import metadata
 
+CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
+"""The finalizer of definitions whose objects are still there."""
+
 
 def finished(value: bytes) -> bool:
     """Whether nothing holds an object that is being deleted any more."""
@@ -57,6 +60,9 @@ def check_preconditions(kind: Kind, name: str, item: Item, options: meta_v1.Dele
 def mark(kind: Kind, document: Document, options: meta_v1.DeleteOptions) -> bool:
     """Write into the document that it is being deleted; False when nothing has to wait."""
     meta = metadata(document)
+    if kind.resource == "customresourcedefinitions.apiextensions.k8s.io" and not meta.get("deletionTimestamp"):
+        # Its objects go first (crd/cleanup.py), also when it never was served.
+        meta["finalizers"] = list(dict.fromkeys((*(meta.get("finalizers") or ()), CLEANUP)))
     _set_finalizers(meta, options)
     grace = _grace(kind, document, options)
     if kind.resource == "namespaces":

@@ -34,12 +34,21 @@ class Documents:
         more: dict[str, Callable[[], tuple[bytes, str]]],
     ) -> None:
         self._kinds = tuple(kinds)
+        self._schemas: openapi.Custom = {}
         self._address = address
         self._version = version
         self._metrics = metrics
         self._checks = checks
         self._more = more
         self._made: dict[str, bytes] = {}
+
+    def replace(self, kinds: Sequence[Kind]) -> None:
+        """Tell of these kinds from now on."""
+        self._kinds = tuple(kinds)
+        self._schemas = {
+            (kind.group, kind.version, kind.name): kind.custom.schema for kind in kinds if kind.custom is not None
+        }
+        self._made.clear()
 
     def serve(self, request: Request) -> Response | None:
         """The answer to a path that is served here, None for any other."""
@@ -134,19 +143,19 @@ class Documents:
     def _openapi(self, request: Request, path: str) -> Response | None:
         if path == "/openapi/v2":
             accept = request.headers.get("accept", "")
-            whole = openapi.v2(self._kinds)
+            whole = openapi.v2(self._kinds, self._schemas)
             if any(name in accept for name in V2_PROTOBUF):
                 from sampan.api.openapi import protobuf  # asked for by kubectl only, and seldom
 
                 return self._hashed(request, protobuf.encode(msgspec.json.decode(whole)), protobuf.MEDIA_TYPE)
             return self._hashed(request, whole)
         if path == "/openapi/v3":
-            return negotiation.answer(request, self._once(path, lambda: openapi.v3_index(self._kinds)))
+            return negotiation.answer(request, self._once(path, lambda: openapi.v3_index(self._kinds, self._schemas)))
         parts = path.removeprefix("/openapi/v3/").split("/")
         if parts[0] == "api" and len(parts) == 2:
-            body = openapi.v3(self._kinds, "", parts[1])
+            body = openapi.v3(self._kinds, "", parts[1], self._schemas)
         elif parts[0] == "apis" and len(parts) == 3:
-            body = openapi.v3(self._kinds, parts[1], parts[2])
+            body = openapi.v3(self._kinds, parts[1], parts[2], self._schemas)
         else:
             return None
         return self._hashed(request, body) if body is not None else None

@@ -53,8 +53,9 @@ def carry_over(document: Document, old: Document) -> None:
     meta.pop("selfLink", None)
 
 
-def count_generation(document: Document, old: Document) -> None:
-    skip = ("metadata", "status", "apiVersion", "kind")
+def count_generation(document: Document, old: Document, *, whole: bool = False) -> None:
+    """One more when something besides metadata and status changed; with `whole` the status counts, too."""
+    skip = ("metadata", "apiVersion", "kind") if whole else ("metadata", "status", "apiVersion", "kind")
     new_rest = {key: value for key, value in document.items() if key not in skip}
     old_rest = {key: value for key, value in old.items() if key not in skip}
     if new_rest != old_rest:

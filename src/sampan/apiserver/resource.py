@@ -29,6 +29,7 @@ from sampan.api.errors import (
 )
 from sampan.api.kinds.kind import Document, Kind
 from sampan.api.patch import apply
+from sampan.api.patch.fieldsets import Definition
 from sampan.api.types import meta_v1
 from sampan.api.validation import meta as meta_rules
 from sampan.apiserver import deletion, traits
@@ -119,7 +120,7 @@ class Resources:
             meta["managedFields"] = owners
         meta["uid"] = str(uuid.uuid4())
         meta["creationTimestamp"] = now()
-        if kind.resource in traits.GENERATION:
+        if kind.resource in traits.GENERATION or kind.custom is not None:
             meta["generation"] = 1
         kind.default(document)
         admission = Admission(write.attributes, kind, "CREATE", document, None, write.dry_run, warnings=write.warnings)
@@ -197,21 +198,21 @@ class Resources:
         carry_over(document, old)
         if part == "status":
             kept = {key: value for key, value in old.items() if key not in ("metadata", "status")}
-            document = {**kept, "metadata": document["metadata"], "status": document.get("status") or {}}
+            document = {**kept, **_status_part(kind, document, old)}
         kind.default(document)
         admission = Admission(write.attributes, kind, "UPDATE", document, old, write.dry_run, warnings=write.warnings)
         await self._run(admission, "admit")
         codec.normalize(kind, document)
         if not part:
             kind.prepare_update(document, old)
-        if kind.resource in traits.GENERATION and part != "binding":
+        if (kind.resource in traits.GENERATION or kind.custom is not None) and part != "binding":
             # Being given a node is no wish of anybody: a pod that nobody changed stays at generation 1.
-            count_generation(document, old)
+            count_generation(document, old, whole=kind.custom is not None and not kind.custom.status)
         _track(kind, document, old, write, part)
         with self._services.reserve(kind, document, old):
             object, before = codec.decode(kind, document), codec.decode(kind, old)
             errors = list(meta_rules.validate_update(kind, object, before))
-            if part != "status":
+            if part != "status" or kind.custom is not None:
                 errors += kind.validate(object) if part not in ("ephemeralcontainers", "resize", "binding") else ()
                 if not part:
                     errors += kind.validate_update(object, before)
@@ -317,6 +318,17 @@ def _key(kind: Kind, namespace: str, name: str) -> str:
     return f"{namespace}/{name}" if kind.namespaced else name
 
 
+def _status_part(kind: Kind, document: Document, old: Document) -> Document:
+    """What a write of the status changes: of custom resources not even labels, and no status is a status."""
+    if kind.custom is None:
+        return {"metadata": document["metadata"], "status": document.get("status") or {}}
+    meta = dict(metadata(old))
+    for name in ("managedFields", "resourceVersion"):
+        if name in metadata(document):
+            meta[name] = metadata(document)[name]
+    return {"metadata": meta, **({"status": document["status"]} if "status" in document else {})}
+
+
 def _track(kind: Kind, document: Document, old: Document, write: Write, part: str) -> None:
     """Keep managedFields, for objects that have them: those that somebody applied."""
     meta, before = metadata(document), metadata(old)
@@ -332,6 +344,9 @@ def _track(kind: Kind, document: Document, old: Document, write: Write, part: st
     apply.track(old, document, manager, definition_of(kind))
 
 
-def definition_of(kind: Kind) -> str:
-    """The name of the kind's type in patch metadata, such as `core_v1.Pod`."""
+def definition_of(kind: Kind) -> Definition:
+    """The name of the kind's type in patch metadata, such as `core_v1.Pod`; a custom kind's schema."""
+    if kind.custom is not None:
+        described: Definition = kind.custom.definition
+        return described
     return f"{kind.type.__module__.rpartition('.')[2]}.{kind.type.__name__}"

@@ -30,11 +30,16 @@ class Router:
     """Looks paths up among the served kinds; the answers to the paths asked for most are remembered."""
 
     def __init__(self, kinds: Sequence[Kind]) -> None:
+        self._seen: dict[str, Route | None] = {}
+        self.replace(kinds)
+
+    def replace(self, kinds: Sequence[Kind]) -> None:
+        """Serve these kinds from now on."""
         self.kinds = tuple(kinds)
         self._by_version: dict[tuple[str, str], dict[str, Kind]] = {}
         for kind in kinds:
             self._by_version.setdefault((kind.group, kind.version), {})[kind.plural] = kind
-        self._seen: dict[str, Route | None] = {}
+        self._seen.clear()
 
     def serves(self, group: str, version: str) -> bool:
         return (group, version) in self._by_version

@@ -13,12 +13,14 @@ from sampan.api.user import User
 from sampan.apiserver import admission, reviews
 from sampan.apiserver.admission.waiting import DefaultAccounts
 from sampan.apiserver.allocation import ServiceAllocator
-from sampan.apiserver.app import App, Parts, Serve
+from sampan.apiserver.app import ANY_CUSTOM, App, Parts, Serve
 from sampan.apiserver.authn.accounts import AccountTokens
 from sampan.apiserver.authn.authenticators import Authenticators
 from sampan.apiserver.authz.authorizer import Authorization
 from sampan.apiserver.cacher import Cacher
 from sampan.apiserver.contracts import NodeConnector
+from sampan.apiserver.crd.definitions import Definitions
+from sampan.apiserver.crd.scale import CustomScales
 from sampan.apiserver.documents import Documents
 from sampan.apiserver.metrics import Metrics
 from sampan.apiserver.metricsapi import Metrics as ResourceMetrics
@@ -82,12 +84,14 @@ class Server:
         plugins = admission.plugins(self.cacher, self.authorization, config.signer, appears, lambda: self.resources)
         self.resources = Resources(store, self.cacher, plugins, services)
         negotiator = Negotiator()
-        reader = Reader(store, self.cacher, negotiator)
+        self._reader = reader = Reader(store, self.cacher, negotiator)
         self._special = self._specials(kinds, reader)
+        self._router, self._documents = Router(kinds), self._make_documents(kinds)
+        self._definitions = Definitions(self.resources, kinds, self._serve_custom)
         self._app = App(
             Parts(
-                router=Router(kinds),
-                documents=self._documents(kinds),
+                router=self._router,
+                documents=self._documents,
                 authenticate=self.authenticate,
                 authorize=self.authorization,
                 reader=reader,
@@ -99,6 +103,7 @@ class Server:
             )
         )
         self._follower: asyncio.Task[None] | None = None
+        self._definer: asyncio.Task[None] | None = None
         self._measure()
 
     @property
@@ -108,8 +113,12 @@ class Server:
     async def start(self) -> None:
         """Read the state and make what every cluster has. Afterwards requests can be answered."""
         await self.cacher.load()
-        # The one task of this room: the cache follows the store from here on, `run` waits for it.
-        self._follower = asyncio.get_running_loop().create_task(self.cacher.run(), name="apiserver-cacher")
+        # The two tasks of this room: the cache follows the store from here on, custom resources follow the cache;
+        # `run` waits for both.
+        loop = asyncio.get_running_loop()
+        self._follower = loop.create_task(self.cacher.run(), name="apiserver-cacher")
+        await self._definitions.start()
+        self._definer = loop.create_task(self._definitions.run(), name="apiserver-definitions")
         await install(self.resources)
         if self._config.advertise:
             await publish(self.resources, self._config.service_ip, self._config.advertise)
@@ -118,24 +127,33 @@ class Server:
 
     async def run(self) -> None:
         """Until cancelled; raises what ended the cache. Superseded revisions are forgotten after 5 to 10 minutes."""
-        assert self._follower is not None, "start the server before running it"
+        assert self._follower is not None and self._definer is not None, "start the server before running it"
         boundary = self._store.revision
         while True:
-            done, _ = await asyncio.wait({self._follower}, timeout=COMPACT_EVERY)
+            tasks = {self._follower, self._definer}
+            done, _ = await asyncio.wait(tasks, timeout=COMPACT_EVERY, return_when=asyncio.FIRST_COMPLETED)
             if done:
-                await self._follower
+                await done.pop()
                 return
             if boundary:
                 await self._store.compact(boundary)
             boundary = self._store.revision
 
     async def close(self) -> None:
-        if self._follower is not None:
-            self._follower.cancel()
-            await asyncio.gather(self._follower, return_exceptions=True)
-            self._follower = None
+        tasks = [task for task in (self._definer, self._follower) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._follower = self._definer = None
 
-    def _documents(self, kinds: Sequence[Kind]) -> Documents:
+    def _serve_custom(self, custom: Sequence[Kind]) -> None:
+        """Serve these custom kinds beside the built-in ones, from the next request on."""
+        kinds = (*self._config.kinds, *custom)
+        self._router.replace(kinds)
+        self._documents.replace(kinds)
+        self._reader.forget()
+
+    def _make_documents(self, kinds: Sequence[Kind]) -> Documents:
         config = self._config
         address = f"{config.advertise[0]}:{config.advertise[1]}" if config.advertise else ""
         keys = (config.signer.verifier,)
@@ -173,6 +191,10 @@ class Server:
                 found[kind.resource, "scale", "get"] = scales.get
                 found[kind.resource, "scale", "update"] = scales.update
                 found[kind.resource, "scale", "patch"] = scales.patch
+        custom = CustomScales(self.resources)
+        found[ANY_CUSTOM, "scale", "get"] = custom.get
+        found[ANY_CUSTOM, "scale", "update"] = custom.update
+        found[ANY_CUSTOM, "scale", "patch"] = custom.patch
         for part in ("exec", "attach", "portforward"):
             found["pods", part, "get"] = found["pods", part, "create"] = connections.stream
         for resource in ("pods", "services", "nodes"):

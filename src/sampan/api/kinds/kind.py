@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -67,6 +67,29 @@ class Storage:
     from_stored: Callable[[Document], Document]
 
 
+class Custom(Protocol):
+    """What a kind knows of its documents that its Struct does not say: the schema of a custom resource.
+
+    `definition` is what server-side apply reads (patch.fieldsets.Described), `schema` the OpenAPI v3 schema to publish.
+    """
+
+    definition: Any
+    schema: dict[str, Any]
+    status: bool
+    """Whether status is a part of its own."""
+    warning: str
+    """What every request is answered with, "" for nothing."""
+    scale: Any
+
+    def unknown(self, document: Document) -> list[str]:
+        """Paths of members that the schema does not know."""
+        ...
+
+    def prune(self, document: Document) -> None:
+        """Remove those members, in place."""
+        ...
+
+
 def nothing(document: Document) -> None:
     """No defaults."""
 
@@ -92,6 +115,7 @@ class Kind:
     selectable:      field selectors besides metadata.name and metadata.namespace
     stored:          False for kinds that are only answered (SubjectAccessReview, ...)
     storage:         the kind whose stored objects these are another form of (autoscaling/v1, events.k8s.io/v1)
+    custom:          for kinds whose `type` is an api.custom.object.CustomObject
     """
 
     type: type[msgspec.Struct]
@@ -114,6 +138,7 @@ class Kind:
     stored: bool = True
     storage: Storage | None = None
     name: str = ""
+    custom: Custom | None = None
 
     def __post_init__(self) -> None:
         if not self.name:

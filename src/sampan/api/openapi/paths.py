@@ -187,7 +187,9 @@ class _Writer:
         if action in ("post", "put"):
             return self.dialect.body(own, BODIES)
         if action == "patch":
-            return self.dialect.body(self.schemas.meta("Patch"), PATCHES)
+            custom = self.kind.custom is not None
+            media = [name for name in PATCHES if not (custom and "strategic" in name)]
+            return self.dialect.body(self.schemas.meta("Patch"), media)
         if action in ("delete", "deletecollection"):
             return self.dialect.body(self.schemas.meta("DeleteOptions"), BODIES)
         return {}

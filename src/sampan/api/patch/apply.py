@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from sampan.api.errors import StatusError, status_error
 from sampan.api.patch import fieldsets
-from sampan.api.patch.fieldsets import Fields, Path, Shape
+from sampan.api.patch.fieldsets import Definition, Fields, Path, Shape
 from sampan.api.types import meta_v1
 
 Document = dict[str, Any]
@@ -71,7 +71,7 @@ def write_owners(document: Document, owners: Owners) -> None:
         meta.pop("managedFields", None)
 
 
-def apply(live: Document, wish: Document, manager: Manager, definition: str, *, force: bool) -> Document:
+def apply(live: Document, wish: Document, manager: Manager, definition: Definition, *, force: bool) -> Document:
     """The live object with the wish merged in and managedFields brought up to date. Raises Conflict.
 
     `live` is {} when the object is new. Both stay unchanged.
@@ -101,7 +101,13 @@ def now() -> str:
 
 
 def _settle(
-    live: Document, wish: Document, wanted: Fields, manager: Manager, definition: str, owners: Owners, force: bool
+    live: Document,
+    wish: Document,
+    wanted: Fields,
+    manager: Manager,
+    definition: Definition,
+    owners: Owners,
+    force: bool,
 ) -> None:
     """Find fields that others own with another value: refuse, or take them over."""
     conflicts: list[tuple[Manager, Path]] = []
@@ -116,7 +122,7 @@ def _settle(
         raise _conflict(conflicts)
 
 
-def _same(live: Document, wish: Document, path: Path, definition: str) -> bool:
+def _same(live: Document, wish: Document, path: Path, definition: Definition) -> bool:
     if path[-1].startswith("k:"):
         return True  # the item as such; its members speak for themselves
     return bool(fieldsets.find(live, definition, path) == fieldsets.find(wish, definition, path))
@@ -181,7 +187,7 @@ def _names_item(path: Path) -> bool:
     return path[-1].removeprefix("f:") in json.loads(path[-2].removeprefix("k:"))
 
 
-def _remove(document: Document, path: Path, definition: str) -> None:
+def _remove(document: Document, path: Path, definition: Definition) -> None:
     """Take away what is at a path, in place along a copy of the way there."""
     owner: Any = document
     about = Shape(definition)
@@ -213,7 +219,7 @@ def _own(value: Any) -> Any:
     return dict(value) if isinstance(value, dict) else list(value) if isinstance(value, list) else value
 
 
-def track(old: Document, new: Document, manager: Manager, definition: str) -> None:
+def track(old: Document, new: Document, manager: Manager, definition: Definition) -> None:
     """After an update of an object whose owners are tracked: what changed is the updater's now. `new` in place."""
     owners = owners_of(old)
     if not owners:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from sampan.api.patch import metadata
 from sampan.api.types import schema
@@ -35,10 +35,20 @@ _UNOWNED = frozenset(
 _KEY_DEFAULTS = {"protocol": "TCP"}
 
 
+class Described(Protocol):
+    """A definition that no generated type has: the schema of a custom resource."""
+
+    def shape(self, name: str) -> Shape: ...
+
+
+Definition = str | Described
+"""The name of a type such as `core_v1.PodSpec`, "" for what is unknown, or a schema."""
+
+
 class Shape(NamedTuple):
     """How a field is treated: `definition` of the value or of its items; atomic ones have one owner as a whole."""
 
-    definition: str = ""
+    definition: Definition = ""
     list_type: str = "atomic"
     keys: tuple[str, ...] = ()
     atomic: bool = False
@@ -47,9 +57,13 @@ class Shape(NamedTuple):
 GRANULAR = Shape()
 
 
+def shape(definition: Definition, name: str) -> Shape:
+    """The shape of one field of a definition."""
+    return _shape(definition, name) if isinstance(definition, str) else definition.shape(name)
+
+
 @functools.lru_cache(maxsize=4096)
-def shape(definition: str, name: str) -> Shape:
-    """The shape of one field of a definition such as `core_v1.PodSpec`."""
+def _shape(definition: str, name: str) -> Shape:
     field = metadata.field(definition, name)
     hints: Mapping[str, Any] = schema.FIELDS.get(definition, {}).get(name, {})
     return Shape(
@@ -70,7 +84,7 @@ def member_of(value: Any) -> str:
     return "v:" + json.dumps(value, separators=(",", ":"), sort_keys=True)
 
 
-def of_document(document: Document, definition: str) -> Fields:
+def of_document(document: Document, definition: Definition) -> Fields:
     """Every field of an object that somebody can own."""
     return frozenset(path for path in _walk(document, Shape(definition), ()) if path not in _UNOWNED)
 
@@ -99,7 +113,7 @@ def _keyed(value: list[Any]) -> bool:
     return all(isinstance(item, dict) for item in value)
 
 
-def find(document: Document, definition: str, path: Path) -> Any:
+def find(document: Document, definition: Definition, path: Path) -> Any:
     """The value at a path; None when nothing is there."""
     value: Any = document
     about = Shape(definition)

@@ -62,11 +62,11 @@ def validate(kind: Kind, obj: Any) -> Errors:
         errors.append(required("metadata.namespace"))
     elif problems := names.dns_label(meta.namespace):
         errors += [invalid("metadata.namespace", meta.namespace, text) for text in problems]
-    common(errors, meta, "metadata")
+    common(errors, meta, "metadata", short_finalizers=_own_finalizers(kind))
     return errors
 
 
-def common(errors: Errors, meta: meta_v1.ObjectMeta, path: str) -> None:
+def common(errors: Errors, meta: meta_v1.ObjectMeta, path: str, *, short_finalizers: bool = False) -> None:
     """What holds on creation and on every update, and for the metadata of templates."""
     if meta.generation is not None and meta.generation < 0:
         errors.append(invalid(f"{path}.generation", meta.generation, "must be greater than or equal to 0"))
@@ -77,7 +77,12 @@ def common(errors: Errors, meta: meta_v1.ObjectMeta, path: str) -> None:
     if meta.ownerReferences:
         _owners(errors, meta.ownerReferences, f"{path}.ownerReferences")
     if meta.finalizers:
-        _finalizers(errors, meta.finalizers, f"{path}.finalizers")
+        _finalizers(errors, meta.finalizers, f"{path}.finalizers", short_finalizers)
+
+
+def _own_finalizers(kind: Kind) -> bool:
+    """Whether finalizers need no domain: of definitions and custom resources."""
+    return kind.custom is not None or kind.group == "apiextensions.k8s.io"
 
 
 def labels(errors: Errors, values: Mapping[str, str], path: str) -> None:
@@ -120,11 +125,11 @@ def _owners(errors: Errors, owners: Sequence[meta_v1.OwnerReference], path: str)
             controller = owner.name
 
 
-def _finalizers(errors: Errors, finalizers: Sequence[str], path: str) -> None:
+def _finalizers(errors: Errors, finalizers: Sequence[str], path: str, short: bool) -> None:
     for at, name in enumerate(finalizers):
         if problems := names.qualified_name(name):
             errors += [invalid(path, name, text) for text in problems]
-        elif "/" not in name and name not in STANDARD_FINALIZERS:
+        elif not short and "/" not in name and name not in STANDARD_FINALIZERS:
             text = "name is neither a standard finalizer name nor is it fully qualified"
             errors.append(invalid(f"{path}[{at}]", name, text))
     if "orphan" in finalizers and "foregroundDeletion" in finalizers:
@@ -148,5 +153,5 @@ def validate_update(kind: Kind, new: Any, old: Any) -> Errors:
             errors.append(invalid(f"metadata.{member}", value, IMMUTABLE))
     if meta.generation is not None and meta.generation < (before.generation or 0):
         errors.append(invalid("metadata.generation", meta.generation, "must not be decremented"))
-    common(errors, meta, "metadata")
+    common(errors, meta, "metadata", short_finalizers=_own_finalizers(kind))
     return errors

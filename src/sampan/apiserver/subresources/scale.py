@@ -25,9 +25,17 @@ class Scales:
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
 
+    def _show(self, kind: Kind, document: Document) -> Document:
+        """The Scale of an object."""
+        return scale_of(document)
+
+    def _replace(self, route: Route, old: Document, wanted: Document) -> Document:
+        """The object as a Scale wants it."""
+        return _replace(route, old, wanted)
+
     async def get(self, request: Request, route: Route, attributes: Attributes) -> Response:
         item = await self._resources.current(route.kind, route.namespace, route.name)
-        scale = scale_of(self._resources.document(route.kind, item))
+        scale = self._show(route.kind, self._resources.document(route.kind, item))
         return negotiation.answer(request, codec.encode(scale))
 
     async def update(self, request: Request, route: Route, attributes: Attributes) -> Response:
@@ -35,28 +43,28 @@ class Scales:
         wanted = read_document(KIND, await body_of(request), request.headers.get("content-type", ""), write)
 
         def change(old: Document) -> Document:
-            return _replace(route, old, wanted)
+            return self._replace(route, old, wanted)
 
         given = bool(metadata(wanted).get("resourceVersion"))
         value = await self._resources.update(
             route.kind, route.namespace, route.name, change, write, part="scale", conditional=given
         )
-        return negotiation.answer(request, codec.encode(scale_of(msgspec.json.decode(value))))
+        return negotiation.answer(request, codec.encode(self._show(route.kind, msgspec.json.decode(value))))
 
     async def patch(self, request: Request, route: Route, attributes: Attributes) -> Response:
         write = write_of(request, attributes)
         _, apply = patch_of(KIND, request.headers.get("content-type", ""), await body_of(request))
 
         def change(old: Document) -> Document:
-            wanted = apply(scale_of(old))
+            wanted = apply(self._show(route.kind, old))
             if not isinstance(wanted, dict):
                 raise bad_request("the patch does not leave an object behind")
             codec.identify(KIND, wanted)
             codec.decode(KIND, wanted)
-            return _replace(route, old, wanted)
+            return self._replace(route, old, wanted)
 
         value = await self._resources.update(route.kind, route.namespace, route.name, change, write, part="scale")
-        return negotiation.answer(request, codec.encode(scale_of(msgspec.json.decode(value))))
+        return negotiation.answer(request, codec.encode(self._show(route.kind, msgspec.json.decode(value))))
 
 
 def scale_of(document: Document) -> Document:
@@ -84,13 +92,23 @@ def _selector(selector: Any) -> str:
 
 
 def _replace(route: Route, old: Document, wanted: Document) -> Document:
-    replicas = (wanted.get("spec") or {}).get("replicas") or 0
+    new = {**old, "spec": {**(old.get("spec") or {}), "replicas": replicas_of(route.name, wanted)}}
+    return with_identity(new, wanted)
+
+
+def replicas_of(name: str, scale: Document) -> int:
+    """What a Scale wants. Raises Invalid."""
+    replicas = (scale.get("spec") or {}).get("replicas") or 0
     if replicas < 0:
         text = "must be greater than or equal to 0"
-        raise invalid_error("Scale", "autoscaling", route.name, [invalid("spec.replicas", replicas, text)])
-    meta = metadata(wanted)
-    new = {**old, "spec": {**(old.get("spec") or {}), "replicas": replicas}, "metadata": dict(metadata(old))}
+        raise invalid_error("Scale", "autoscaling", name, [invalid("spec.replicas", replicas, text)])
+    return int(replicas)
+
+
+def with_identity(new: Document, scale: Document) -> Document:
+    """The object with the version, uid and name that the Scale gives, so that those are checked."""
+    new["metadata"] = dict(metadata(new))
     for name in ("resourceVersion", "uid", "name"):
-        if meta.get(name):
-            new["metadata"][name] = meta[name]
+        if metadata(scale).get(name):
+            new["metadata"][name] = metadata(scale)[name]
     return new

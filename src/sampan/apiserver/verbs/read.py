@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from sampan.api import codec
 from sampan.api.errors import (
     FieldError,
     bad_request,
@@ -61,14 +62,18 @@ class Reader:
     def tables(self, kind: Kind) -> Tables:
         found = self._tables.get(kind)
         if found is None:
-            found = self._tables[kind] = Tables(kind, msgspec.json.Decoder(kind.type))
+            found = self._tables[kind] = Tables(kind, codec.decoder(kind))
         return found
+
+    def forget(self) -> None:
+        """What was made of kinds that have changed."""
+        self._tables.clear()
 
     def value(self, kind: Kind, item: Item) -> bytes:
         """The object's bytes in the kind's own version."""
         if kind.storage is None:
             return item.value
-        return msgspec.json.encode(kind.storage.from_stored(msgspec.json.decode(item.value)))
+        return codec.encode(kind.storage.from_stored(msgspec.json.decode(item.value)))
 
     # get
 

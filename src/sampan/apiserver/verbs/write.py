@@ -88,7 +88,7 @@ def _agent(request: Request) -> str:
 
 def read_document(kind: Kind, body: bytes, content_type: str, write: Write) -> Document:
     """A whole object from a body: of the right kind, of the right types, without unknown fields as asked for."""
-    document = codec.parse(body, content_type, kind=kind.name)
+    document = codec.parse(body, content_type, kind=kind.name, keep_nulls=kind.custom is not None)
     codec.identify(kind, document)
     check_fields(
         kind,
@@ -211,6 +211,8 @@ class Writer:
         given = str(metadata(wish).pop("resourceVersion", None) or "")
         if not part and any(sub.replaces == "status" for sub in kind.subresources):
             wish.pop("status", None)
+        if kind.custom is not None:
+            kind.custom.prune(wish)
         write.applied = True
         manager = apply.Manager(write.manager, "Apply", kind.api_version, part)
         force = request.param("force") in ("true", "1")
@@ -334,8 +336,8 @@ def _with_query(options: meta_v1.DeleteOptions, query: Mapping[str, str]) -> met
 def patch_of(kind: Kind, content_type: str, body: bytes) -> tuple[Any, Change]:
     """The patch as sent, and what it does to a document. Raises BadRequest, UnsupportedMediaType."""
     media = content_type.partition(";")[0].strip().lower()
-    if media not in PATCHES:
-        accepted = ", ".join((*PATCHES, APPLIES[0]))
+    if media not in PATCHES or (kind.custom is not None and media == PATCHES[2]):
+        accepted = ", ".join((*(PATCHES if kind.custom is None else PATCHES[:2]), APPLIES[0]))
         raise unsupported_media_type(
             f"the body of the request was in an unknown format - accepted media types include: {accepted}"
         )
@@ -347,4 +349,4 @@ def patch_of(kind: Kind, content_type: str, body: bytes) -> tuple[Any, Change]:
         return patch, lambda old: json_patch.apply(old, patch)
     if media == PATCHES[1]:
         return patch, lambda old: merge_patch.apply(old, patch)
-    return patch, lambda old: strategic_patch.apply(old, patch, definition_of(kind))
+    return patch, lambda old: strategic_patch.apply(old, patch, str(definition_of(kind)))
