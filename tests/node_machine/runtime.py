@@ -122,19 +122,19 @@ class MemoryRuntime:
         self.runs[id] = replace(run, config=replace(run.config, resources=resources))
 
     async def run(self, id: str, command: Sequence[str], timeout: float) -> ExecResult:
-        raise NotImplementedError
+        raise AssertionError("the pod lifecycle never asks for this")
 
     async def exec(self, id: str, command: Sequence[str], *, tty: bool, stdin: bool) -> Process:
-        raise NotImplementedError
+        raise AssertionError("the pod lifecycle never asks for this")
 
     async def attach(self, id: str) -> Process:
-        raise NotImplementedError
+        raise AssertionError("the pod lifecycle never asks for this")
 
     async def connect(self, sandbox_id: str, port: int) -> Connection:
-        raise NotImplementedError
+        raise AssertionError("the pod lifecycle never asks for this")
 
     async def reopen_log(self, id: str) -> None:
-        raise NotImplementedError
+        raise AssertionError("the pod lifecycle never asks for this")
 
     async def stats(self, id: str) -> Stats | None:
         return None
