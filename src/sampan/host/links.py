@@ -15,7 +15,7 @@ from typing import Final, Literal, NamedTuple
 from sampan.host.netlink import CREATE, DUMP, EXCLUSIVE, REPLACE, Netlink, attribute, attributes, nested
 
 _NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
-_NEWADDR = 20
+_NEWADDR, _DELADDR, _GETADDR = 20, 21, 22
 _NEWROUTE, _DELROUTE, _GETROUTE = 24, 25, 26
 _NEWNEIGH = 28
 
@@ -164,6 +164,27 @@ def add_address(netlink: Netlink, index: int, address: str, length: int, scope: 
     body += attribute(_IFA_LOCAL, packed) + attribute(_IFA_ADDRESS, packed)
     with contextlib.suppress(FileExistsError):
         netlink.request(_NEWADDR, CREATE | EXCLUSIVE, body)
+
+
+def delete_address(netlink: Netlink, index: int, address: str, length: int) -> None:
+    """Idempotent."""
+    body = _ADDRESS.pack(socket.AF_INET, length, 0, 0, index) + attribute(_IFA_LOCAL, socket.inet_aton(address))
+    try:
+        netlink.request(_DELADDR, 0, body)
+    except OSError as error:
+        if error.errno != errno.EADDRNOTAVAIL:
+            raise
+
+
+def addresses(netlink: Netlink, index: int) -> set[str]:
+    """IPv4 addresses of a link."""
+    found = set()
+    for body in netlink.query(_GETADDR, DUMP, _ADDRESS.pack(socket.AF_INET, 0, 0, 0, 0)):
+        *_, link = _ADDRESS.unpack_from(body)
+        local = attributes(body[_ADDRESS.size :]).get(_IFA_LOCAL)
+        if link == index and local is not None:
+            found.add(socket.inet_ntoa(local))
+    return found
 
 
 def add_neighbour(netlink: Netlink, index: int, address: str, mac: str) -> None:

@@ -9,6 +9,7 @@ from sampan.client.informer import Informers
 from sampan.config import ClusterConfig
 from sampan.host import nft
 from sampan.network import names
+from sampan.network.balancer import BalancerAddresses
 from sampan.network.dns.server import DNSServer
 from sampan.network.ingress import room as ingress_room
 from sampan.network.ingress.room import Ingress
@@ -47,6 +48,7 @@ class Network:
         self.pods = pod_network(config)
         view = View(node, config.node_pod_cidr, frozenset((config.dns_ip,)))
         self.proxy = Proxy(informers, service_table(config), view, clock=clock)
+        self.balancer = BalancerAddresses(informers, names.bridge(config.name), config.load_balancer_range)
         self.dns = DNSServer(
             informers,
             address=config.dns_ip,
@@ -64,6 +66,7 @@ class Network:
         async with Group("network", clock=self._clock) as group:
             group.supervise("proxy", self.proxy.run)
             group.supervise("dns", self.dns.run)
+            group.supervise("balancer", self.balancer.run)
             group.supervise("pods", self._watch_pods)
             if self.ingress is not None:
                 group.supervise("ingress", self.ingress.run)
