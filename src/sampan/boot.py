@@ -72,6 +72,7 @@ def preload() -> None:
     import sampan.controllers.manager
     import sampan.host.runtime
     import sampan.images.store
+    import sampan.local_registry
     import sampan.monitor.room
     import sampan.network.room
     import sampan.node.agent
@@ -263,6 +264,7 @@ async def run_manager(cluster: ClusterConfig, channel: Channel) -> None:
 
 
 async def run_node(cluster: ClusterConfig, node: Node, channel: Channel) -> None:
+    from sampan import local_registry
     from sampan.host.runtime import OCIRuntime
     from sampan.http.server import Server as HttpServer
     from sampan.monitor.receiver import PORT as TRACES
@@ -317,6 +319,7 @@ async def run_node(cluster: ClusterConfig, node: Node, channel: Channel) -> None
                 group.create_task(server.run(), name="server")
                 group.create_task(StorageLimits(agent, config.places).run(), name="storage limits")
                 group.create_task(images.collect(), name="image leftovers")
+                group.create_task(local_registry.run(cluster, images, transport_as(cluster, "admin")), name="registry")
                 group.create_task(monitor.run(), name="monitor")
                 await agent.registration.registered.wait()
                 await network.ready()

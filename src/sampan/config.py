@@ -22,6 +22,7 @@ class ClusterConfig:
     run_root: Path = RUN_ROOT
     api_port: int = 6443
     node_port: int = 10250
+    registry_port: int = 5000
     bind_addresses: tuple[str, ...] = ("127.0.0.1",)
     node_name: str = ""
     node_ip: str = ""

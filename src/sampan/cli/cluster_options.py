@@ -29,6 +29,12 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--api-port", type=int, metavar="PORT", help=f"API server (default: {default.api_port})")
     group.add_argument("--node-port", type=int, metavar="PORT", help=f"node's server (default: {default.node_port})")
     group.add_argument(
+        "--registry-port",
+        type=int,
+        metavar="PORT",
+        help=f"image registry on loopback, 0 for none (default: {default.registry_port})",
+    )
+    group.add_argument(
         "--bind-address",
         dest="bind_addresses",
         action="append",

@@ -115,8 +115,8 @@ async def start(registry: Registry, call: Call) -> Response:
     """A session, or the blob at once: from another repository (mount), or in this request's body (digest)."""
     request = call.request
     mount, digest = request.param("mount"), request.param("digest")
-    if mount and is_digest(mount) and mount.startswith("sha256:") and registry.store.content.has(mount):
-        return await _created(registry, call, mount)
+    if mount and is_digest(mount) and mount.startswith("sha256:") and await _held(registry, mount):
+        return _created(call, mount)
     if digest:
         return await _monolithic(registry, call, _checked(digest))
     upload = await registry.uploads.start(call.name)
@@ -124,16 +124,16 @@ async def start(registry: Registry, call: Call) -> Response:
 
 
 async def _monolithic(registry: Registry, call: Call, digest: str) -> Response:
-    if registry.store.content.has(digest):
+    if await _held(registry, digest):
         await discard(call.request)
-        return await _created(registry, call, digest)
+        return _created(call, digest)
     if isinstance(call.request.content, bytes) and len(call.request.content) <= _SMALL:
         content = call.request.content
         try:
             await registry.store.call(lambda: registry.store.content.put(content, digest))
         except DigestMismatch as error:
             raise Refusal("DIGEST_INVALID", str(error)) from error
-        return await _created(registry, call, digest)
+        return _created(call, digest)
     upload = await registry.uploads.start(call.name)
     try:
         await registry.uploads.append(upload, call.request.content, None)
@@ -141,7 +141,7 @@ async def _monolithic(registry: Registry, call: Call, digest: str) -> Response:
         await registry.uploads.end(upload)
         raise
     await registry.uploads.finish(upload, digest)
-    return await _created(registry, call, digest)
+    return _created(call, digest)
 
 
 async def discard(request: Request) -> None:
@@ -157,8 +157,13 @@ def _checked(text: str) -> str:
     return text
 
 
-async def _created(registry: Registry, call: Call, digest: str) -> Response:
+async def _held(registry: Registry, digest: str) -> bool:
+    """Whether a blob is here. It is held before anybody looks, so that no collection comes in between."""
     await registry.store.call(lambda: registry.repositories.uploaded(digest))
+    return registry.store.content.has(digest)
+
+
+def _created(call: Call, digest: str) -> Response:
     location = f"/v2/{call.name}/blobs/{digest}"
     return Response(201, b"", (("Location", location), ("Docker-Content-Digest", digest)))
 
@@ -196,8 +201,9 @@ async def finish(registry: Registry, call: Call) -> Response:
     upload = registry.uploads.get(call.rest, call.name)
     digest = _checked(call.request.param("digest"))
     await registry.uploads.append(upload, call.request.content, _offset(call.request))
+    await registry.store.call(lambda: registry.repositories.uploaded(digest))
     await registry.uploads.finish(upload, digest)
-    return await _created(registry, call, digest)
+    return _created(call, digest)
 
 
 async def cancel(registry: Registry, call: Call) -> Response:

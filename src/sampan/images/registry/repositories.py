@@ -25,6 +25,9 @@ from sampan.images.store import ImageStore, Record
 UPLOADED_TIME = 3600.0
 """Seconds that a blob may wait for its manifest."""
 
+UNTAGGED_TIME = 7 * 86400.0
+"""Seconds that a manifest stays after its last tag went elsewhere: deployments may name its digest."""
+
 
 class Entry(Needs, frozen=True):
     """A manifest. `blobs` are itself and what it names; `subject` is a digest that it refers to, or ""."""
@@ -194,6 +197,23 @@ class Repositories:
                 continue
             if old:
                 gone += held.drop(path)
+        return gone
+
+    def prune(self, age: float = UNTAGGED_TIME) -> int:
+        """Forget manifests without a tag that nothing names and that refer to nothing here; returns how many."""
+        oldest = time.time() - age
+        gone = 0
+        for repository in self.names():
+            entries = {entry.digest: entry for entry in self.manifests(repository)}
+            named = {self.resolve(repository, tag) for tag in self.tags(repository)}
+            for entry in entries.values():
+                named.update(blob for blob in entry.blobs if blob != entry.digest)
+            for entry in entries.values():
+                if entry.digest in named or entry.subject in entries:
+                    continue
+                path = self._manifest(repository, entry.digest)
+                if os.stat(path).st_mtime < oldest:
+                    gone += self.remove(repository, entry.digest)
         return gone
 
     def _tidy(self, repository: str) -> None:
