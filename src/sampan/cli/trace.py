@@ -104,7 +104,8 @@ async def _trace(session: Session, context: Context, id: str) -> int:
     failed = f", {told.errors} failed" if told.errors else ""
     context.out(
         f"trace {told.trace}  {when}\n"
-        f"{told.spans} spans of {len(told.services)} services in {chains.duration(told.duration)}{failed}\n"
+        f"{_count(told.spans, 'span')} of {_count(len(told.services), 'service')}"
+        f" in {chains.duration(told.duration)}{failed}\n"
     )
     for line in chains.waterfall(spans, max(60, shutil.get_terminal_size((110, 24)).columns)):
         context.out(line)
@@ -123,6 +124,10 @@ async def _map(session: Session, context: Context, options: argparse.Namespace) 
     for line in Columns().lines(rows):
         context.out(line)
     return 0
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _age(start: int) -> str:

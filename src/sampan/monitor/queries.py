@@ -35,13 +35,13 @@ class Unclear(Exception):
 
 async def answer(monitor: Monitor, request: Request, rest: Sequence[str], now: float) -> Response:
     if request.method not in ("GET", "HEAD"):
-        return _response({"message": "this is for reading only"}, 405)
+        return _refusal(405, "this is for reading only")
     try:
         found = await _find(monitor, request, rest, now)
     except Unclear as error:
-        return _response({"message": str(error)}, 400)
+        return _refusal(400, str(error))
     if found is None:
-        return _response({"message": f"nothing is at {request.path}"}, 404)
+        return _refusal(404, f"nothing is at {request.path}")
     return _response(found)
 
 
@@ -106,5 +106,9 @@ def _number(request: Request, name: str, default: float, most: float) -> float:
     return value
 
 
-def _response(document: Any, status: int = 200) -> Response:
-    return Response(status, msgspec.json.encode(document), _HEADERS)
+def _response(document: Any) -> Response:
+    return Response(200, msgspec.json.encode(document), _HEADERS)
+
+
+def _refusal(status: int, message: str) -> Response:
+    return Response(status, f"{message}\n".encode(), (("Content-Type", "text/plain; charset=utf-8"),))
