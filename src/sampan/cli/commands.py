@@ -27,6 +27,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("up", "start the cluster, or say that it runs", CLUSTER, "sampan.cli.up"),
     Command("down", "stop the cluster; --purge forgets its state too", CLUSTER, "sampan.cli.down"),
     Command("status", "what runs, since when, and what it costs", CLUSTER, "sampan.cli.status"),
+    Command("trust", "let this machine believe the certificates of published hosts", CLUSTER, "sampan.cli.trust"),
     Command("doctor", "what this machine lacks, and the command that mends it", CLUSTER, "sampan.cli.doctor"),
     Command("console", "the web console's address, and a token to sign in with", CLUSTER, "sampan.cli.console"),
     Command("image", "load, list and remove images of the node", CLUSTER, "sampan.cli.image"),

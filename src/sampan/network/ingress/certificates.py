@@ -23,8 +23,18 @@ class Unusable(ValueError):
     """A Secret that holds no certificate with its key; the message tells its author why."""
 
 
+def public(pki_dir: Path) -> Path:
+    """The authority's certificate where everybody may read it."""
+    return pki_dir.parent / "ingress-ca.crt"
+
+
 def authority(pki_dir: Path, cluster: str) -> pki.Authority:
-    return pki.Authority(pki_dir / DIRECTORY, f"Sampan local CA ({cluster})")
+    made = pki.Authority(pki_dir / DIRECTORY, f"Sampan local CA ({cluster})")
+    copy, data = public(pki_dir), made.certificate_path.read_bytes()
+    if not copy.exists() or copy.read_bytes() != data:
+        copy.write_bytes(data)
+        copy.chmod(0o644)
+    return made
 
 
 def pair(secret: core_v1.Secret) -> bytes:
