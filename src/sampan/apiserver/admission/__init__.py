@@ -11,6 +11,7 @@ from sampan.apiserver.admission.certificates import (
     CertificateSigning,
     CertificateSubjectRestriction,
 )
+from sampan.apiserver.admission.definitions import DefinitionWarnings
 from sampan.apiserver.admission.limits import LimitRanger
 from sampan.apiserver.admission.namespaces import NamespaceLifecycle
 from sampan.apiserver.admission.noderestriction import NodeRestriction
@@ -68,6 +69,7 @@ def plugins(
         CertificateSubjectRestriction(),
         DefaultIngressClass(view),
         RoleEscalation(authorization.escalation),
+        DefinitionWarnings(),
     ]
     if signer is not None:
         found.append(ServiceAccountToken(view, signer))
