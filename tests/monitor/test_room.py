@@ -112,6 +112,12 @@ async def test_traces_are_taken_and_told(monitor: Monitor, body: bytes, headers:
     assert (await ask(monitor, "services"))["services"] == [{"namespace": "", "service": "shop"}]
 
 
+async def test_a_large_export_is_taken_as_well(monitor: Monitor) -> None:
+    response = await send(monitor, protobuf() * 100, {"content-type": "application/x-protobuf"})
+    assert (response.status, monitor.receiver.spans) == (200, 100)
+    assert len((await ask(monitor, f"traces/{TRACE}"))["spans"]) == 1, "the same span a hundred times"
+
+
 async def test_the_address_says_who_it_was(monitor: Monitor, pods: Pods) -> None:
     pods.pods = [pod(labels={"app": "cart"})]
     await send(monitor, document().replace(b"shop-1", b"liar").replace(b'"shop"', b'"unknown_service"'), JSON)

@@ -50,8 +50,10 @@ def test_the_newest_traces_of_services(traces: Traces) -> None:
     assert traces.recent(["db"]) == (ids[1], ids[2])
     assert traces.recent(["web"], "default") == ()
     assert traces.recent(["web", "shop"]) == (ids[0], ids[1])
-    assert traces.services() == (("default", "db"), ("default", "shop"), ("other", "web"))
-    assert [each.start for each in traces.since(20, 2)] == [40, 30]
+    traces.add([span(5, 5, "host", "")])
+    assert traces.recent(["host"], "default") == (f"{5:032x}",)
+    assert traces.services()[1:] == (("default", "db"), ("default", "shop"), ("other", "web"))
+    assert [each.start for each in traces.since(20, 2)] == [50, 40]
     traces.close()
 
 

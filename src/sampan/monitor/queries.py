@@ -58,8 +58,8 @@ async def _find(monitor: Monitor, request: Request, rest: Sequence[str], now: fl
             return {"spans": [call.span for call in chains.chain(spans)]} if spans else None
         case ("map",):
             start = int((now - _number(request, "since", 3600, 7 * 86400)) * 1e9)
-            spans = await monitor.with_traces(lambda traces: traces.since(start, SPANS))
-            return {"edges": chains.service_map(spans)}
+            edges = await monitor.with_traces(lambda traces: chains.service_map(traces.since(start, SPANS)))
+            return {"edges": edges}
         case ("services",):
             found = await monitor.with_traces(lambda traces: traces.services())
             return {"services": [{"namespace": namespace, "service": service} for namespace, service in found]}

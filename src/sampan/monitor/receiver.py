@@ -5,6 +5,7 @@ Source: the OTLP/HTTP specification (opentelemetry.io), protobuf and JSON, gzip.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import json
 import zlib
@@ -22,6 +23,7 @@ from sampan.monitor.spans import Span
 PORT = 4318
 LIMIT = 4 << 20
 """Bytes of one export, unpacked."""
+SMALL = 16 << 10
 WAITING = 16
 """Exports that are worked on at once; whoever comes beyond is asked to come again."""
 
@@ -65,7 +67,7 @@ class Receiver:
             return _refusal(request, 503, "too many exports at once", (("Retry-After", "2"),))
         self._working += 1
         try:
-            spans = otlp.read(await body_of(request), request.headers.get("content-type", ""))
+            spans = await _read(await body_of(request), request.headers.get("content-type", ""))
             await self._keep([self._placed(span, host_of(request.peer)) for span in spans])
         except Malformed as error:
             self.refused += 1
@@ -95,6 +97,13 @@ class Receiver:
         if not service or service.startswith("unknown_service"):
             service = origin.service
         return replace(span, namespace=origin.namespace, pod=origin.pod, service=service)
+
+
+async def _read(body: bytes, media: str) -> list[Span]:
+    """Large ones in a thread: containers are looked after in this one."""
+    if len(body) <= SMALL:
+        return otlp.read(body, media)
+    return await asyncio.to_thread(otlp.read, body, media)
 
 
 def host_of(peer: str) -> str:

@@ -94,13 +94,16 @@ class Traces:
         return self.trace(found[0].hex()) if found else ()
 
     def recent(self, services: Sequence[str] = (), namespace: str = "", limit: int = 20) -> tuple[str, ...]:
-        """The traces that services took part in (any, without `services`), the newest first."""
+        """The traces that services took part in (any, without `services`), the newest first.
+
+        With `namespace`, those of it, and of senders whose namespace is not known.
+        """
         where, values = [], list[str | int]()
         if services:
             where.append(f"service IN ({','.join('?' * len(services))})")
             values += services
         if namespace:
-            where.append("namespace = ?")
+            where.append("namespace IN (?, '')")
             values.append(namespace)
         condition = f"WHERE {' AND '.join(where)}" if where else ""
         query = f"SELECT trace, max(start) AS last FROM spans {condition} GROUP BY trace ORDER BY last DESC LIMIT ?"  # noqa: S608 - the values are bound
