@@ -4,7 +4,7 @@ import { LIMIT, live, path } from "./api.js";
 import { h, show } from "./dom.js";
 import { filterField } from "./list.js";
 import { get, t } from "./settings.js";
-import { liveTable } from "./table.js";
+import { liveTable, ready } from "./table.js";
 import { badge, card, empty, facts, kinds, moment, problem, word } from "./words.js";
 import { framedWith } from "./overview.js";
 
@@ -28,7 +28,7 @@ export function appCard(app) {
   const wrong = all.find((each) => each.status === "False" && each.message);
   return h("article", { class: "app" },
     h("header", {}, h("a", { href: page(app), class: "name" }, app.metadata.name), h("small", {}, app.metadata.namespace),
-      app.status?.ready && badge(app.status.ready, done === STEPS.length ? "good" : "wait")),
+      app.status?.ready && ready(app.status.ready)),
     h("ol", { class: "dots", "aria-label": t("apps.progress", { done, all: STEPS.length }) },
       all.map((each) => h("li", { class: KIND[each.status], title: `${t(`step.${each.type}`)}: ${each.message || each.status}` }, h("span", { "aria-hidden": "true" }, MARKS[each.status])))),
     address(app) || h("small", {}, word(app.spec?.type || "stateless")),

@@ -94,7 +94,7 @@ export function liveTable({ resource, path, fields, labels, signal, filter, stat
   return { node: h("div", { class: "listing" }, notice, table), draw };
 }
 
-function ready(text) {
+export function ready(text) {
   const [have, want] = text.split("/");
   return badge(text, have === want ? "good" : "wait");
 }

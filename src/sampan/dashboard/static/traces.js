@@ -38,7 +38,7 @@ export function tracesView({ world, params: [namespace, app], signal, state, tit
     ask(world, signal, `traces${query({ limit: String(LIMIT), namespace: namespace || get("namespace"), service: app })}`).then((answers) => {
       const found = answers.flatMap((each) => each.traces || []).sort((a, b) => b.start - a.start).slice(0, LIMIT);
       show(box, found.length ? table(found) : empty(t("traces.none")));
-      state("ended");
+      state("read");
       return ask(world, signal, "map").then((edges) => show(map, serviceMap(edges.flatMap((each) => each.edges || []))));
     }).catch(refused(box));
   load();
@@ -63,7 +63,7 @@ export function traceView({ world, params: [id], signal, state, title }) {
   const box = h("div");
   ask(world, signal, `traces/${encodeURIComponent(id)}`).then((answers) => {
     const spans = answers.flatMap((each) => each.spans || []);
-    state("ended");
+    state("read");
     show(box, spans.length ? waterfall(spans) : empty(t("object.gone")));
   }).catch(refused(box));
   return box;
