@@ -117,11 +117,11 @@ async def of_app(client: Client, app: App, context: Context) -> int:
             context.out(f"\nThe same or worse holds for {len(found) - 1} more of its pods.")
     else:
         advice += [_next(each, app) for each in serious[:1]]
-    old = [pod for pod in seen.pods if diagnosis.is_ready(pod)]
-    if old and any(each.reason == "ReleaseFailed" for each in serious):
+    new = {pod.metadata.uid for pod in steps.current(app, seen)}
+    old = [pod for pod in seen.pods if diagnosis.is_ready(pod) and pod.metadata.uid not in new]
+    if old:
         context.out(f"\nThe version before still serves: {len(old)} pods are ready.")
-        advice.append(f"or go back to what worked: sampan rollback {name}")
-    elif any(each.reason == "ReleaseFailed" for each in serious) and (app.status.release or 0) > 1:
+    if any(each.type == "PodsReady" for each in serious) and (app.status.release or 0) > 1:
         advice.append(f"or go back to what worked: sampan rollback {name}")
     _advise(context, advice)
     return 1
