@@ -13,10 +13,13 @@ from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 import msgspec
 
-from sampan.http.types import Request, Response, Transport
+from sampan.http.types import Body, Request, Response, Transport
 
 Connect = Callable[[str], Transport]
 """A transport to `https://host:port` or `http://host:port`; it is closed by who asked."""
+
+Content = Callable[[], bytes | Body]
+"""Makes what a request carries."""
 
 _REDIRECTS = 5
 _ERROR_LIMIT = 64 << 10
@@ -65,8 +68,15 @@ class RegistryClient:
 
     async def get(self, path: str, headers: dict[str, str]) -> Response:
         """GET below the repository; the body is not read. Raises RegistryError for 400 and more."""
-        url = f"{self.base}/v2/{quote(self.repository)}/{path}"
-        response = await self._request(url, headers)
+        return await self.send("GET", path, headers)
+
+    async def send(self, method: str, path: str, headers: dict[str, str], content: Content | None = None) -> Response:
+        """The same with any method, below the repository or at an absolute URL that the registry gave.
+
+        `content` is called for each attempt: the first may only bring the registry's question who we are.
+        """
+        url = path if "://" in path else f"{self.base}/v2/{quote(self.repository)}/{path}"
+        response = await self._request(method, url, headers, content)
         for credentials in (None, *self._credentials):
             if response.status not in (401, 403):
                 break
@@ -74,13 +84,13 @@ class RegistryClient:
             await discard(response)
             if not await self._authorize(challenge, credentials):
                 continue
-            response = await self._request(url, headers)
+            response = await self._request(method, url, headers, content)
         if response.status >= 400:
             raise RegistryError(response.status, await _message(response))
         return response
 
-    async def _request(self, url: str, headers: dict[str, str]) -> Response:
-        """GET an absolute URL and follow redirects; authorization goes to the registry only."""
+    async def _request(self, method: str, url: str, headers: dict[str, str], content: Content | None) -> Response:
+        """Ask an absolute URL and follow redirects of reads; authorization goes to the registry only."""
         for _ in range(_REDIRECTS):
             parts = urlsplit(url)
             origin = f"{parts.scheme}://{parts.netloc}"
@@ -88,8 +98,9 @@ class RegistryClient:
             if self._authorization and origin == self._origin:
                 sent["authorization"] = self._authorization
             target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-            response = await self._transport(origin).send(Request("GET", target, sent))
-            if response.status not in (301, 302, 303, 307, 308):
+            body = b"" if content is None else content()
+            response = await self._transport(origin).send(Request(method, target, sent, body))
+            if method not in ("GET", "HEAD") or response.status not in (301, 302, 303, 307, 308):
                 return response
             location = response.header("location")
             await discard(response)

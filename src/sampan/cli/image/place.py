@@ -39,12 +39,17 @@ def opened(cluster: ClusterConfig, *, make: bool) -> Iterator[Place]:
         store.close()
 
 
+ANSWER = 3600.0
+"""Seconds that a registry may take over one request: layers are large, and lines slow."""
+
+
 def connect(base: str):  # type: ignore[no-untyped-def]
     """A transport to a registry; TLS is set up only where it is spoken."""
     from sampan.http.client import HttpTransport
     from sampan.http.tls import client_context
 
-    return HttpTransport(base, tls=None if base.startswith("http://") else client_context())
+    tls = None if base.startswith("http://") else client_context()
+    return HttpTransport(base, tls=tls, answer_timeout=ANSWER)
 
 
 def size(count: int) -> str:
