@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -150,7 +151,11 @@ async def test_status_and_generation(tabs: Api) -> None:
     assert set_["metadata"]["generation"] == 1
     wrong = await tabs.patch(f"{TABS}/a/status", {"status": {"replicas": "x"}})
     assert "status.replicas in body must be of type integer" in wrong.message
-    changed = await tabs.put(f"{TABS}/a", {**tab("a", replicas=3), "status": {"replicas": 1}})
+    body = {**tab("a", replicas=3), "status": {"replicas": 1}}
+    blind = await tabs.put(f"{TABS}/a", body)
+    assert blind.status == 422 and "metadata.resourceVersion" in blind.message
+    body["metadata"]["resourceVersion"] = set_["metadata"]["resourceVersion"]
+    changed = await tabs.put(f"{TABS}/a", body)
     assert changed["status"] == {"replicas": 2} and changed["metadata"]["generation"] == 2
     assert (await tabs.get(f"{TABS}/a/status"))["status"] == {"replicas": 2}
 
@@ -236,3 +241,46 @@ async def test_deletion_and_collections(tabs: Api) -> None:
     assert (await tabs.get(TABS))["items"] == []
     everywhere = await tabs.get("/apis/stable.example.com/v1/crontabs")
     assert everywhere["kind"] == "CronTabList"
+
+
+async def test_cluster_wide_objects(api: Api) -> None:
+    made = definition()
+    made["spec"]["scope"] = "Cluster"
+    await define(api, made)
+    target = "/apis/stable.example.com/v1/crontabs"
+    created = await api.post(target, tab("a"))
+    assert created.status == 201 and "namespace" not in created["metadata"]
+    assert (await api.get(TABS)).status == 404
+    assert (await api.get(f"{target}/a"))["spec"]["image"] == "app:1"
+
+
+async def test_quotas_count_custom_objects(tabs: Api) -> None:
+    quotas = "/api/v1/namespaces/default/resourcequotas"
+    hard = {"count/crontabs.stable.example.com": "1"}
+    await tabs.post(quotas, {"metadata": {"name": "q"}, "spec": {"hard": hard}})
+    used = {"count/crontabs.stable.example.com": "0"}
+    await tabs.patch(f"{quotas}/q/status", {"status": {"hard": hard, "used": used}})
+    assert (await tabs.post(TABS, tab("a"))).status == 201
+    refused = await tabs.post(TABS, tab("b"))
+    assert "exceeded quota: q, requested: count/crontabs.stable.example.com=1" in refused.message
+
+
+async def test_a_watch_sees_objects_come_and_go_and_ends_with_the_definition(tabs: Api) -> None:
+    response = await tabs.open("GET", f"{TABS}?watch=1")
+    await tabs.post(TABS, tab("a"))
+    await tabs.patch(f"{TABS}/a", {"spec": {"replicas": 2}})
+    await tabs.delete(f"{CRDS}/crontabs.stable.example.com")
+    lines = [json.loads(line) for line in (await response.read()).splitlines()]
+    assert [line["type"] for line in lines] == ["ADDED", "MODIFIED", "DELETED"]
+    assert lines[1]["object"]["spec"]["replicas"] == 2
+
+
+async def test_the_older_form_of_openapi_has_no_newer_words(tabs: Api) -> None:
+    made = (await tabs.get("/openapi/v2"))["definitions"]["com.example.stable.v1.CronTab"]
+    spec = made["properties"]["spec"]["properties"]
+    assert "nullable" not in spec["nothing"] and spec["limit"]["x-kubernetes-int-or-string"] is True
+    accept = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+    binary = await tabs.get("/openapi/v2", accept=accept)
+    assert binary.status == 200 and b"cronSpec" in binary.body
+    v3 = (await tabs.get("/openapi/v3/apis/stable.example.com/v1"))["components"]["schemas"]
+    assert v3["com.example.stable.v1.CronTab"]["properties"]["spec"]["properties"]["nothing"]["nullable"] is True

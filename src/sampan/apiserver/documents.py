@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -143,7 +144,7 @@ class Documents:
     def _openapi(self, request: Request, path: str) -> Response | None:
         if path == "/openapi/v2":
             accept = request.headers.get("accept", "")
-            whole = openapi.v2(self._kinds, self._schemas)
+            whole = openapi.v2(self._kinds, {gvk: _older(schema) for gvk, schema in self._schemas.items()})
             if any(name in accept for name in V2_PROTOBUF):
                 from sampan.api.openapi import protobuf  # asked for by kubectl only, and seldom
 
@@ -184,6 +185,22 @@ class Documents:
         lines = [f"[-]{name} failed: {problem}" if problem else f"[+]{name} ok" for name, problem in results]
         lines.append(f"{head} check {'failed' if failed else 'passed'}")
         return Response(500 if failed else 200, ("\n".join(lines) + "\n").encode(), TEXT)
+
+
+_NEWER = ("nullable", "allOf", "anyOf", "oneOf", "not", "x-kubernetes-validations")
+
+
+def _older(schema: Any) -> Any:
+    """A schema without the words that OpenAPI v2 does not have."""
+    if not isinstance(schema, dict):
+        return schema
+    made = {key: value for key, value in schema.items() if key not in _NEWER}
+    if isinstance(made.get("properties"), dict):
+        made["properties"] = {name: _older(below) for name, below in made["properties"].items()}
+    for keyword in ("items", "additionalProperties"):
+        if keyword in made:
+            made[keyword] = _older(made[keyword])
+    return made
 
 
 def _media(accept: str) -> str:

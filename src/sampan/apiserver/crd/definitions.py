@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sampan.api import codec, conditions
@@ -66,6 +66,7 @@ class Definitions:
         self._builtin = frozenset((kind.group, kind.plural) for kind in builtin)
         self._served: dict[str, _Served] = {}
         self._bells: dict[str, _Bell] = {}
+        self._seen: dict[str, tuple[str, str]] = {}
         self._changed = asyncio.Event()
 
     async def start(self) -> None:
@@ -88,7 +89,7 @@ class Definitions:
         present = {each.metadata.name or "": each for each in self._all()}
         for name in self._served.keys() - present.keys():
             self._withdraw(name)
-        for name in sorted(present, key=lambda name: (present[name].metadata.creationTimestamp or "", name)):
+        for name in self._due(present):
             await self._cacher.catch_up()
             definition = self._cacher.get(CustomResourceDefinition, name)
             if definition is not None:
@@ -97,6 +98,17 @@ class Definitions:
                 except StatusError as error:
                     if error.reason != "NotFound":  # it has gone meanwhile, which is the next pass
                         raise
+        self._seen = {name: (each.spec.group, each.metadata.resourceVersion or "") for name, each in present.items()}
+
+    def _due(self, present: Mapping[str, CustomResourceDefinition]) -> list[str]:
+        """The definitions to look at, oldest first: of groups where something changed, for names depend on the others.
+
+        What a pass has seen is noted when it has succeeded.
+        """
+        now = {name: (each.spec.group, each.metadata.resourceVersion or "") for name, each in present.items()}
+        changed = {group for _, (group, _) in now.items() ^ self._seen.items()}
+        names = [name for name, each in present.items() if each.spec.group in changed or cleanup.pending(each)]
+        return sorted(names, key=lambda name: (present[name].metadata.creationTimestamp or "", name))
 
     def _all(self) -> Sequence[CustomResourceDefinition]:
         return self._cacher.list(CustomResourceDefinition)

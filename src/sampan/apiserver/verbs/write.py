@@ -148,7 +148,7 @@ class Writer:
         write = write_of(request, attributes)
         document = read_document(kind, await body_of(request), request.headers.get("content-type", ""), write)
         given = metadata(document).get("resourceVersion")
-        if not given and kind.resource in traits.CONDITIONAL:
+        if not given and (kind.resource in traits.CONDITIONAL or kind.custom is not None):
             errors = [invalid("metadata.resourceVersion", 0, "must be specified for an update")]
             if _key(route) in self._reader.cacher.of(kind).items or kind.resource not in traits.CREATED_BY_UPDATE:
                 raise invalid_error(kind.name, kind.group, route.name, errors)

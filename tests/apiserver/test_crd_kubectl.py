@@ -1,0 +1,105 @@
+"""Custom resources as a person meets them: with the stock kubectl."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sampan.testing.thread import ServedCluster
+from tests.apiserver.crds import definition, tab, version
+
+KUBECTL = shutil.which("kubectl")
+pytestmark = [pytest.mark.e2e, pytest.mark.skipif(KUBECTL is None, reason="the stock kubectl is not installed")]
+
+COLUMNS = [
+    {"name": "Spec", "type": "string", "jsonPath": ".spec.cronSpec"},
+    {"name": "Replicas", "type": "integer", "jsonPath": ".spec.replicas"},
+    {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+]
+SUBRESOURCES = {
+    "status": {},
+    "scale": {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"},
+}
+
+
+class Person:
+    def __init__(self, kubeconfig: Path, home: Path) -> None:
+        self._kubeconfig, self._home = kubeconfig, home
+
+    def types(self, *words: str, given: Any = None, fails: bool = False) -> str:
+        """What kubectl prints; with `fails` what it complains."""
+        assert KUBECTL is not None
+        done = subprocess.run(
+            [KUBECTL, "--kubeconfig", str(self._kubeconfig), *words],
+            input=None if given is None else json.dumps(given),
+            text=True,
+            capture_output=True,
+            timeout=60,
+            env={"HOME": str(self._home), "PATH": "/usr/bin:/bin"},
+            check=False,
+        )
+        assert (done.returncode != 0) is fails, done.stdout + done.stderr
+        return done.stderr if fails else done.stdout
+
+
+def test_a_definition_in_the_hands_of_kubectl(served_cluster: ServedCluster, tmp_path: Path) -> None:
+    me = Person(served_cluster.kubeconfig, tmp_path)
+    made = definition(version(additionalPrinterColumns=COLUMNS, subresources=SUBRESOURCES))
+    me.types("apply", "-f", "-", given=made)
+    me.types("wait", "--for=condition=Established", "crd/crontabs.stable.example.com", "--timeout=30s")
+    assert "crontabs" in me.types("api-resources", "--api-group=stable.example.com")
+    explained = me.types("explain", "crontab.spec")
+    assert "cronSpec" in explained and "GROUP:      stable.example.com" in explained
+
+    me.types("apply", "--server-side", "-f", "-", given=tab("a", replicas=2))
+    me.types("apply", "-f", "-", given=tab("b", replicas=1))
+    assert "configured" in me.types("apply", "-f", "-", given=tab("b", replicas=3))
+    head, first, second = me.types("get", "ct").splitlines()
+    assert head.split() == ["NAME", "SPEC", "REPLICAS", "AGE"]
+    assert first.split()[0] == "a" and second.split()[-2] == "3"
+    assert "cronSpec" in me.types("describe", "crontab", "a").replace("Cron Spec", "cronSpec")
+
+    assert "spec.replicas in body must be of type integer" in me.types(
+        "apply", "-f", "-", given=tab("c", replicas="many"), fails=True
+    )
+    assert 'unknown field "spec.foo"' in me.types("create", "-f", "-", given=tab("c", foo=1), fails=True)
+    me.types("scale", "ct/a", "--replicas=5")
+    assert me.types("get", "ct/a", "-o", "jsonpath={.spec.replicas}") == "5"
+    ready = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+    me.types("patch", "ct/a", "--subresource=status", "--type=merge", "-p", json.dumps(ready))
+    me.types("wait", "--for=condition=Ready", "ct/a", "--timeout=30s")
+    me.types("label", "ct/a", "of=test")
+    assert me.types("get", "ct", "-l", "of=test", "-o", "name") == "crontab.stable.example.com/a\n"
+
+    me.types("delete", "ct", "b")
+    me.types("delete", "crd", "crontabs.stable.example.com", "--timeout=30s")
+    assert "the server could not find the requested resource" in me.types("get", "ct", fails=True)
+
+
+def test_what_follows_from_discovery(served_cluster: ServedCluster, tmp_path: Path) -> None:
+    """Owners take custom objects along, and so do namespaces; roles give and keep access."""
+    me = Person(served_cluster.kubeconfig, tmp_path)
+    me.types("apply", "-f", "-", given=definition())
+    me.types("wait", "--for=condition=Established", "crd/crontabs.stable.example.com", "--timeout=30s")
+    owner = json.loads(me.types("create", "configmap", "owner", "-o", "json"))
+    owned = tab("owned")
+    reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"]}
+    owned["metadata"]["ownerReferences"] = [reference]
+    me.types("create", "-f", "-", given=owned)
+    me.types("create", "namespace", "brief")
+    me.types("create", "-n", "brief", "-f", "-", given=tab("a"))
+    me.types("delete", "configmap", "owner")
+    me.types("wait", "--for=delete", "ct/owned", "--timeout=30s")
+    me.types("delete", "namespace", "brief", "--timeout=60s")
+    assert me.types("get", "ct", "-A", "-o", "name") == ""
+
+    me.types("create", "role", "reader", "--verb=get,list", "--resource=crontabs.stable.example.com")
+    me.types("create", "rolebinding", "reader", "--role=reader", "--user=jane")
+    assert me.types("auth", "can-i", "list", "crontabs.stable.example.com", "--as=jane") == "yes\n"
+    refused = me.types("delete", "ct", "x", "--as=jane", fails=True)
+    assert 'cannot delete resource "crontabs" in API group "stable.example.com"' in refused
