@@ -72,7 +72,9 @@ def children(data: bytes) -> list[documents.Descriptor]:
 
 
 def _list(document: dict[str, Any], name: str) -> list[Any]:
-    found = document.get(name) or []
+    found = document.get(name)
+    if found is None:
+        return []
     if not isinstance(found, list):
         raise Refusal("MANIFEST_INVALID", f"{name} is no list")
     return found
