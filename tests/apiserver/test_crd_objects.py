@@ -284,3 +284,19 @@ async def test_the_older_form_of_openapi_has_no_newer_words(tabs: Api) -> None:
     assert binary.status == 200 and b"cronSpec" in binary.body
     v3 = (await tabs.get("/openapi/v3/apis/stable.example.com/v1"))["components"]["schemas"]
     assert v3["com.example.stable.v1.CronTab"]["properties"]["spec"]["properties"]["nothing"]["nullable"] is True
+
+
+async def test_what_an_update_leaves_alone_may_stay_wrong(tabs: Api) -> None:
+    await tabs.post(TABS, tab("a", color="red", replicas=9))
+    at = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties"
+    changes = [
+        {"op": "replace", "path": f"{at}/color/enum", "value": ["blue"]},
+        {"op": "replace", "path": f"{at}/replicas/maximum", "value": 5},
+        {"op": "add", "path": f"{at}/size", "value": {"type": "integer", "default": 1}},
+    ]
+    await tabs.patch(f"{CRDS}/crontabs.stable.example.com", changes, "json")
+    await until(tabs, f"{TABS}/a", lambda answer: "size" in answer["spec"])
+    assert (await tabs.patch(f"{TABS}/a", {"spec": {"image": "app:2"}})).status == 200
+    refused = await tabs.patch(f"{TABS}/a", {"spec": {"replicas": 8}})
+    assert refused.status == 422 and "spec.replicas" in refused.message and "spec.color" not in refused.message
+    assert (await tabs.post(TABS, tab("b", color="red"))).status == 422

@@ -1,6 +1,6 @@
 """The console's files over HTTP, from memory: public, because everything that is worth reading comes from the API.
 
-    Assets()(request) -> Response, or None for a path that is not the console's
+Assets()(request) -> Response, or None for a path that is not the console's
 """
 
 from __future__ import annotations
