@@ -18,7 +18,14 @@ PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil
 PATIENCE = 20.0
 LIMIT = 64 << 20
 FLAGS = (
-    *("--headless=new", "--no-sandbox", "--no-first-run", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"),
+    *(
+        "--headless=new",
+        "--no-sandbox",
+        "--no-first-run",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--hide-scrollbars",
+    ),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-extensions"),
     *("--ignore-certificate-errors", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
     *("--lang=en", "--remote-debugging-pipe"),
@@ -34,6 +41,10 @@ NAMED = {
 }
 
 
+ENVIRONMENT = ("ERR_NETWORK_CHANGED",)
+"""Not the console's doing: an interface of this machine came or went, as pods' do all the time."""
+
+
 class BrowserError(AssertionError):
     pass
 
@@ -45,6 +56,7 @@ class Browser:
         self._count = 0
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self.pages: dict[str, Page] = {}
+        self.expected = list(ENVIRONMENT)
 
     async def run(self) -> None:
         while True:
@@ -83,9 +95,10 @@ class Browser:
 
 
 class Page:
-    """`problems` are errors that the page had; `hosts` all that it asked for something."""
+    """`problems` are errors that the page had, without those that are `expected`; `hosts` all that it asked."""
 
     def __init__(self, browser: Browser, session: str) -> None:
+        self.expected = list(browser.expected)
         self._browser = browser
         self._session = session
         self.problems: list[str] = []
@@ -95,15 +108,19 @@ class Page:
     def heard(self, method: str, params: dict[str, Any]) -> None:
         if method == "Runtime.exceptionThrown":
             details = params["exceptionDetails"]
-            self.problems.append(str(details.get("exception", {}).get("description") or details["text"]))
+            self._note(str(details.get("exception", {}).get("description") or details["text"]))
         elif method == "Runtime.consoleAPICalled" and params["type"] in ("error", "assert"):
-            self.problems.append(" ".join(str(each.get("value", each)) for each in params["args"]))
+            self._note(" ".join(str(each.get("value", each)) for each in params["args"]))
         elif method == "Log.entryAdded" and params["entry"]["level"] == "error":
-            self.problems.append(f"{params['entry']['text']} {params['entry'].get('url', '')}")
+            self._note(f"{params['entry']['text']} {params['entry'].get('url', '')}")
         elif method in ("Network.requestWillBeSent", "Network.webSocketCreated"):
             url = params["request"]["url"] if "request" in params else params["url"]
             self.requests.append(url)
             self.hosts.add(urlsplit(url).netloc)
+
+    def _note(self, problem: str) -> None:
+        if not any(each in problem for each in self.expected):
+            self.problems.append(problem)
 
     async def call(self, method: str, **params: Any) -> Any:
         return await self._browser.call(method, self._session, **params)
@@ -163,7 +180,7 @@ class Page:
 
     async def press(self, key: str, modifiers: int = 0) -> None:
         """A key as a person presses it; `modifiers`: 1 Alt, 2 Control, 4 Meta, 8 Shift."""
-        code, text = NAMED.get(key, (ord(key.upper()[0]), key))
+        code, text = NAMED.get(key, (ord(key.upper()[0]) if key.isalnum() else 0, key))
         if modifiers & 3:
             text = ""
         event: dict[str, Any] = {"key": key, "windowsVirtualKeyCode": code, "modifiers": modifiers}
@@ -206,9 +223,9 @@ async def browser() -> AsyncIterator[Browser]:
         listening = asyncio.create_task(found.run(), name="chromium")
         try:
             yield found
+        finally:
             with contextlib.suppress(BrowserError, TimeoutError):
                 await found.call("Browser.close")
-        finally:
             try:
                 async with asyncio.timeout(10):
                     await process.wait()

@@ -65,7 +65,9 @@ def test_all_files_together_are_small() -> None:
 
 def test_nothing_comes_from_elsewhere_and_nothing_is_made_of_strings() -> None:
     for name, text in CODE.items():
-        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text), name
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text), (
+            name
+        )
         assert set(re.findall(r"https?://[\w.]+", text)) <= {"http://www.w3.org"}, name
         for imported in re.findall(r'from "([^"]+)"', text):
             assert imported.startswith("./") and imported[2:] in CODE, f"{name} imports {imported}"

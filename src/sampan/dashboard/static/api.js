@@ -94,7 +94,7 @@ const visible = (signal) =>
  * Runs `once(signal)` over and over while the tab is seen. A browser gives a host six connections for all of its tabs
  * together, so a hidden tab keeps none. `state` hears "live", "again" (with the error) or "refused" (for good).
  */
-export async function keep(signal, once, state) {
+export async function keep(signal, once, state, rest = AGAIN) {
   while (!signal.aborted) {
     await visible(signal);
     if (signal.aborted) return;
@@ -111,7 +111,7 @@ export async function keep(signal, once, state) {
         const final = error instanceof ApiError && error.code >= 400 && error.code < 500;
         if (final && ![408, 410, 429].includes(error.code)) return void state("refused", error);
         state("again", error);
-        if (error.code !== 410) await pause(AGAIN, signal);
+        if (error.code !== 410) await pause(rest, signal);
       }
     } finally {
       inner.abort();

@@ -62,6 +62,6 @@ export function usage({ resource, namespace, name, signal, most }) {
       if (document.hidden) return;
     }
   };
-  keep(signal, ask, (state, error) => state !== "live" && error && show(box, empty(t("metrics.none", { why: error.message }))));
+  keep(signal, ask, (state, error) => state !== "live" && error && show(box, empty(t("metrics.none", { why: error.message }))), EVERY);
   return box;
 }
