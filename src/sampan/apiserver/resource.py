@@ -212,7 +212,9 @@ class Resources:
         with self._services.reserve(kind, document, old):
             object, before = codec.decode(kind, document), codec.decode(kind, old)
             errors = list(meta_rules.validate_update(kind, object, before))
-            if part != "status" or kind.custom is not None:
+            if kind.custom is not None:
+                errors += kind.custom.new_errors(kind.validate(object), document, old)
+            elif part != "status":
                 errors += kind.validate(object) if part not in ("ephemeralcontainers", "resize", "binding") else ()
                 if not part:
                     errors += kind.validate_update(object, before)

@@ -89,6 +89,10 @@ class Custom(Protocol):
         """Remove those members, in place."""
         ...
 
+    def new_errors(self, errors: Sequence[FieldError], document: Document, old: Document) -> list[FieldError]:
+        """The complaints about what an update has changed."""
+        ...
+
 
 def nothing(document: Document) -> None:
     """No defaults."""

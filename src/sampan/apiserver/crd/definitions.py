@@ -19,7 +19,6 @@ from sampan.api.kinds.kind import Document, Kind
 from sampan.api.types.apiextensions_v1 import CustomResourceDefinition, CustomResourceDefinitionStatus
 from sampan.apiserver.cacher import Change, ResourceCache, Subscription
 from sampan.apiserver.crd import cleanup
-from sampan.apiserver.crd.kinds import kinds_of
 from sampan.apiserver.crd.names import judge
 from sampan.apiserver.meta import now
 from sampan.apiserver.resource import Resources
@@ -136,6 +135,8 @@ class Definitions:
         before = self._served.get(name)
         if not problem and (before is None or before.key != _key(definition, status)):
             type = before.type if before is not None else make_type(spec.names.kind)
+            from sampan.apiserver.crd.kinds import kinds_of  # 10 ms, which servers without definitions save
+
             try:
                 kinds = kinds_of(definition, status.acceptedNames or spec.names, type)
             except (ValueError, TypeError, AttributeError, KeyError, RecursionError, re.error) as error:

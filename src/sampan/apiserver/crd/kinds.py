@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -75,6 +75,10 @@ class CustomKind:
             if "status" in old:
                 document["status"] = old["status"]
 
+    def new_errors(self, errors: Sequence[FieldError], document: Document, old: Document) -> list[FieldError]:
+        """Complaints about parts that are as they were are left out: the schema has become stricter since."""
+        return [error for error in errors if _part(document, error) != _part(old, error)]
+
     def judge(self, object: CustomObject) -> list[FieldError]:
         """Kind.validate."""
         document: Document = {"apiVersion": object.apiVersion, "kind": object.kind, **object.content}
@@ -83,6 +87,21 @@ class CustomKind:
         elif "metadata" in self.definition.required:
             document["metadata"] = {}
         return check(self.definition, document)
+
+
+def _part(document: Document, error: FieldError) -> Any:
+    """The part that decides over a complaint: the value, a whole list, for a missing member what it is missing in."""
+    names = re.split(r"[.\[]", error.field)
+    if error.type == "FieldValueRequired":
+        names = names[:-1]
+    value: Any = document
+    for name in names:
+        if isinstance(value, list):
+            return value
+        if not isinstance(value, dict) or name not in value:
+            return object()  # it cannot be told, which is a change
+        value = value[name]
+    return value
 
 
 def kinds_of(

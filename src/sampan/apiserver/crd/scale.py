@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from sampan.api.custom import jsonpath
 from sampan.api.kinds.kind import Document, Kind
 from sampan.api.types.apiextensions_v1 import CustomResourceSubresourceScale
 from sampan.apiserver.meta import metadata
@@ -32,6 +31,8 @@ class CustomScales(Scales):
         }
 
     def _replace(self, route: Route, old: Document, wanted: Document) -> Document:
+        from sampan.api.custom import jsonpath
+
         names = jsonpath.names(_paths(route.kind).specReplicasPath)
         return with_identity(_put(old, names, replicas_of(route.name, wanted)), wanted)
 
@@ -43,6 +44,8 @@ def _paths(kind: Kind) -> CustomResourceSubresourceScale:
 
 
 def _at(document: Document, path: str) -> Any:
+    from sampan.api.custom import jsonpath  # only where there are definitions
+
     return jsonpath.Path(path).first(document)
 
 
