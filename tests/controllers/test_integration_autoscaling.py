@@ -105,3 +105,29 @@ async def test_a_target_without_pods_is_left_alone(busy: Busy) -> None:
     found = await cluster.wait_for(HorizontalPodAutoscaler, "web", lambda found: len(found.status.conditions) == 2)
     assert ("ScalingActive", "ScalingDisabled") in [(each.type, each.reason) for each in found.status.conditions]
     assert (await cluster.client.get(apps_v1.Deployment, "web", "default")).spec.replicas == 0
+
+
+async def test_what_cannot_be_scaled_is_told(busy: Busy) -> None:
+    cluster = busy.cluster
+    assert cluster is not None
+    for name, target in (("kind", "kind: Nothing, name: web"), ("gone", "kind: Deployment, name: gone")):
+        text = AUTOSCALER.replace("kind: Deployment, name: web", target).replace("{name: web}", f"{{name: {name}}}")
+        await cluster.apply(text)
+        found = await cluster.wait_for(HorizontalPodAutoscaler, name, lambda found: found.status.conditions)
+        (said,) = found.status.conditions
+        assert (said.type, said.status, said.reason) == ("AbleToScale", "False", "FailedGetScale")
+        assert said.message is not None
+        assert said.message.endswith(('no matches for kind "Nothing" in group "apps"', '"gone" not found'))
+
+
+async def test_an_autoscaler_that_goes_is_forgotten_and_may_come_again(busy: Busy) -> None:
+    cluster = busy.cluster
+    assert cluster is not None
+    await cluster.apply(MANIFESTS)
+    await cluster.wait_for(apps_v1.Deployment, "web", lambda found: found.status.readyReplicas == 1)
+    await cluster.apply(AUTOSCALER)
+    await cluster.wait_for(apps_v1.Deployment, "web", lambda found: found.status.readyReplicas == 3)
+    await cluster.client.delete(HorizontalPodAutoscaler, "web", "default")
+    await cluster.wait_gone(HorizontalPodAutoscaler, "web")
+    await cluster.apply(AUTOSCALER.replace("maxReplicas: 3", "maxReplicas: 2"))
+    await cluster.wait_for(apps_v1.Deployment, "web", lambda found: found.status.readyReplicas == 2)

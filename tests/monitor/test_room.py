@@ -221,6 +221,14 @@ async def test_a_pod_that_shows_nothing_is_down(
     assert len(caplog.records) == 1, "said once"
 
 
+async def test_many_pods_are_read_in_one_round(monitor: Monitor, pods: Pods) -> None:
+    pods.pods = [pod(f"p{number}", f"10.244.1.{number}", annotations=ASKS) for number in range(20)]
+    pods.answers = {f"http://10.244.1.{number}:9000": (200, f"value {number}\n") for number in range(20)}
+    await monitor.scraper.round()
+    found = (await ask(monitor, "series?name=value"))["series"]
+    assert {each["labels"]["pod"]: each["points"][0][1] for each in found} == {f"p{n}": float(n) for n in range(20)}
+
+
 async def test_an_answer_without_end_is_cut_off(monitor: Monitor, pods: Pods, monkeypatch: pytest.MonkeyPatch) -> None:
     async def endless() -> AsyncIterator[bytes]:
         while True:
