@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from pathlib import Path
@@ -56,10 +55,13 @@ def test_a_release_that_does_not_answer_leaves_the_old_one_serving(typed: Typed)
     assert "The version before still serves: 2 pods are ready." in said
     assert "sampan rollback hello" in said
     assert "hi, version v1" in typed.answer()
-    condition = json.loads(typed.machine.kubectl("-n", typed.namespace, "get", "app", "hello", "-o", "json").stdout)[
-        "status"
-    ]["conditions"][1]
-    assert "HTTP probe failed with statuscode: 500" in condition["message"]
+    path = "jsonpath={.status.conditions[?(@.type=='PodsReady')].message}"
+
+    def condition() -> bool:
+        message = typed("get", "app", "hello", "-o", path)
+        return "HTTP probe failed with statuscode: 500" in message and "still serves with 2 pods" in message
+
+    eventually(condition, "the probe's answer in the condition")
     said = typed("rollback", "hello")
     assert "hello goes back to release 1" in said
     assert "hi, version v1" in typed.answer()

@@ -26,7 +26,7 @@ from sampan.runtime.actions import Delete, Emit, Plan, Requeue, UpdateStatus, Vi
 from sampan.runtime.clock import rfc3339
 from sampan.runtime.controller import Controller, Watch, unless_unchanged
 
-AGAIN = 5.0
+AGAIN = 2.0
 """Seconds until pods that are not ready are looked at again, for what their probes and logs say by then."""
 MEASURED, UNMEASURED = 3.0, 60.0
 """Seconds until figures of pods are asked for again: they come a while after the pods, and in some clusters never."""
