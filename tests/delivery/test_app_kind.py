@@ -113,3 +113,17 @@ async def test_the_table(cluster: Cluster) -> None:
         *("Name", "Type", "Image", "Ready", "URL", "Age")
     ]
     assert table["rows"][0]["cells"][:3] == ["web", "stateless", "web:1"]
+
+
+def test_every_field_is_explained() -> None:
+    from sampan.api.extra.schema import WORDS, app
+
+    def fields(schema: dict, path: str = "") -> list[str]:
+        inner = schema.get("items", schema)
+        found = []
+        for name, member in inner.get("properties", {}).items():
+            found += [f"{path}{name}", *fields(member, f"{path}{name}.")]
+        return found
+
+    told = [path for path in fields(app()) if not path.startswith(("spec.resources.", "status.conditions."))]
+    assert set(told) == WORDS.keys() - {""}
