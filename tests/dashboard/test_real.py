@@ -95,8 +95,9 @@ async def test_a_shell_answers_and_fits_its_window(machine: Machine, chrome: Bro
     await page.type("stty size")
     await page.press("Enter")
     await page.wait(f"[...({SHELL}).matchAll(/\\n(\\d+) \\d+/g)].at(-1)[1] < {rows}", "the shell knows its new size")
-    await page.type("sleep 1000")
-    await page.press("Enter")
+    # A child that speaks is in the foreground: Control-C goes to it, and not to a shell that is about to start it.
+    await page.insert("sh -c 'echo sta''rted; exec sleep 1000'\n")
+    await page.wait(f"({SHELL}).includes('started')")
     await page.press("c", 2)
     await page.type("echo again")
     await page.press("Enter")
