@@ -76,7 +76,7 @@ def test_nothing_comes_from_elsewhere_and_nothing_is_made_of_strings() -> None:
 def dictionary(language: str) -> dict[str, str]:
     block = re.search(rf"const {language} = {{\n(.*?)\n}};", TEXTS, re.DOTALL)
     assert block
-    return dict(re.findall(r'^  "([\w.]+)": "(.*)",$', block[1], re.MULTILINE))
+    return dict(re.findall(r'^  "([\w.]+)":\s+"(.*)",$', block[1], re.MULTILINE))
 
 
 def test_both_languages_say_the_same_things() -> None:

@@ -189,7 +189,15 @@ export async function discover(signal) {
           if (found.has(key)) continue; // the first version is the preferred one
           const kind = each.responseKind?.kind || "";
           const namespaced = each.scope === "Namespaced";
-          found.set(key, { key, group: name, version, plural: each.resource, kind, namespaced, verbs: each.verbs || [] });
+          found.set(key, {
+            key,
+            group: name,
+            version,
+            plural: each.resource,
+            kind,
+            namespaced,
+            verbs: each.verbs || [],
+          });
         }
       }
     }

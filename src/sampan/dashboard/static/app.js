@@ -13,9 +13,40 @@ import { problem, tick } from "./words.js";
 const { t } = settings;
 const THEMES = ["auto", "light", "dark"];
 const SIGNS = { auto: "◐", light: "☀", dark: "☾" };
-const VIEWS = { "": overviewView, apps: appsView, app: appView, list: listView, object: objectView, all: allView, traces: tracesView, trace: traceView };
-const GO = { o: "#/", a: "#/apps", w: "#/list/pods", n: "#/list/services", c: "#/list/configmaps", s: "#/list/persistentvolumeclaims", m: "#/list/nodes", e: "#/list/events", t: "#/traces", k: "#/all" };
-const MENU = [["overview", "#/"], ["apps", "#/apps", "apps.sampan.dev"], ["workloads", "#/list/pods"], ["network", "#/list/services"], ["config", "#/list/configmaps"], ["storage", "#/list/persistentvolumeclaims"], ["nodes", "#/list/nodes"], ["events", "#/list/events"], ["traces", "#/traces"], ["all", "#/all"]];
+const VIEWS = {
+  "": overviewView,
+  apps: appsView,
+  app: appView,
+  list: listView,
+  object: objectView,
+  all: allView,
+  traces: tracesView,
+  trace: traceView,
+};
+const GO = {
+  o: "#/",
+  a: "#/apps",
+  w: "#/list/pods",
+  n: "#/list/services",
+  c: "#/list/configmaps",
+  s: "#/list/persistentvolumeclaims",
+  m: "#/list/nodes",
+  e: "#/list/events",
+  t: "#/traces",
+  k: "#/all",
+};
+const MENU = [
+  ["overview", "#/"],
+  ["apps", "#/apps", "apps.sampan.dev"],
+  ["workloads", "#/list/pods"],
+  ["network", "#/list/services"],
+  ["config", "#/list/configmaps"],
+  ["storage", "#/list/persistentvolumeclaims"],
+  ["nodes", "#/list/nodes"],
+  ["events", "#/list/events"],
+  ["traces", "#/traces"],
+  ["all", "#/all"],
+];
 const TICK = 5000;
 
 let world = null;
@@ -28,7 +59,15 @@ let going = false;
 function signInPage(message) {
   page?.abort();
   world = null;
-  const field = h("input", { type: "password", id: "token", name: "token", autocomplete: "off", spellcheck: "false", required: true, autofocus: true });
+  const field = h("input", {
+    type: "password",
+    id: "token",
+    name: "token",
+    autocomplete: "off",
+    spellcheck: "false",
+    required: true,
+    autofocus: true,
+  });
   const wrong = h("div", { role: "alert" }, message && h("p", { class: "problem" }, message));
   const submit = async (event) => {
     event.preventDefault();
@@ -36,22 +75,39 @@ function signInPage(message) {
     await enter(wrong);
   };
   document.title = "Sampan";
-  show(document.body,
-    h("main", { class: "sign-in" },
-      h("form", { class: "card", onsubmit: submit },
+  show(
+    document.body,
+    h(
+      "main",
+      { class: "sign-in" },
+      h(
+        "form",
+        { class: "card", onsubmit: submit },
         h("img", { src: "logo.svg", alt: "", width: 56, height: 56 }),
         h("h1", {}, "Sampan"),
-        h("label", { for: "token" }, t("signin.token")), field, wrong,
+        h("label", { for: "token" }, t("signin.token")),
+        field,
+        wrong,
         h("button", { type: "submit", class: "primary" }, t("signin.enter")),
         h("p", { class: "hint" }, t("signin.how"), " ", h("code", {}, "sampan console")),
-        h("div", { class: "switches" }, switches(() => signInPage())))));
+        h(
+          "div",
+          { class: "switches" },
+          switches(() => signInPage()),
+        ),
+      ),
+    ),
+  );
   field.focus();
 }
 
 async function enter(box) {
   try {
     const [resources, who, version] = await Promise.all([api.discover(), identity(), api.read("/version")]);
-    const namespaces = await api.read("/api/v1/namespaces").then((list) => list.items.map((each) => each.metadata.name), () => null);
+    const namespaces = await api.read("/api/v1/namespaces").then(
+      (list) => list.items.map((each) => each.metadata.name),
+      () => null,
+    );
     world = { resources, who, version: version.gitVersion, namespaces };
   } catch (error) {
     settings.signOut();
@@ -91,8 +147,23 @@ function switches(redraw) {
     redraw("language");
   };
   return [
-    h("button", { type: "button", id: "theme", class: "quiet", onclick: nextTheme, title: t("theme.title"), "aria-label": `${t("theme.title")}: ${t(`theme.${theme}`)}` }, SIGNS[theme]),
-    h("button", { type: "button", id: "language", class: "quiet", onclick: language, lang: other === "zh" ? "zh-CN" : "en" }, other === "zh" ? "中文" : "English"),
+    h(
+      "button",
+      {
+        type: "button",
+        id: "theme",
+        class: "quiet",
+        onclick: nextTheme,
+        title: t("theme.title"),
+        "aria-label": `${t("theme.title")}: ${t(`theme.${theme}`)}`,
+      },
+      SIGNS[theme],
+    ),
+    h(
+      "button",
+      { type: "button", id: "language", class: "quiet", onclick: language, lang: other === "zh" ? "zh-CN" : "en" },
+      other === "zh" ? "中文" : "English",
+    ),
   ];
 }
 
@@ -102,10 +173,24 @@ function spaces() {
     settings.set("namespace", event.target.value.trim());
     route();
   };
-  if (!world.namespaces) return h("input", { id: "namespace", value: chosen, placeholder: t("namespace.which"), "aria-label": t("namespace.which"), onchange: choose });
+  if (!world.namespaces)
+    return h("input", {
+      id: "namespace",
+      value: chosen,
+      placeholder: t("namespace.which"),
+      "aria-label": t("namespace.which"),
+      onchange: choose,
+    });
   if (chosen && !world.namespaces.includes(chosen)) settings.set("namespace", "");
-  const all = [h("option", { value: "" }, t("namespace.all")), ...world.namespaces.map((each) => h("option", { value: each }, each))];
-  const select = h("select", { id: "namespace", "aria-label": t("namespace.which"), onchange: choose, onfocus: refresh }, all);
+  const all = [
+    h("option", { value: "" }, t("namespace.all")),
+    ...world.namespaces.map((each) => h("option", { value: each }, each)),
+  ];
+  const select = h(
+    "select",
+    { id: "namespace", "aria-label": t("namespace.which"), onchange: choose, onfocus: refresh },
+    all,
+  );
   select.value = settings.get("namespace");
   return select;
 }
@@ -118,43 +203,98 @@ async function refresh(event) {
   if (!names || String(names) === String(world.namespaces)) return;
   world.namespaces = names;
   const chosen = select.value;
-  show(select, h("option", { value: "" }, t("namespace.all")), names.map((each) => h("option", { value: each }, each)));
+  show(
+    select,
+    h("option", { value: "" }, t("namespace.all")),
+    names.map((each) => h("option", { value: each }, each)),
+  );
   select.value = chosen;
 }
 
 function frame() {
-  const menu = h("nav", { id: "menu", class: "menu", "aria-label": t("nav.menu") },
-    MENU.filter(([, , needs]) => !needs || world.resources.has(needs)).map(([name, href]) => h("a", { href, "data-section": name }, t(`nav.${name}`))));
-  const toggle = h("button", { type: "button", class: "quiet only-narrow", "aria-label": t("nav.menu"), "aria-controls": "menu", "aria-expanded": "false",
-    onclick: () => toggle.setAttribute("aria-expanded", String(document.body.classList.toggle("menu-open"))) }, "☰");
+  const menu = h(
+    "nav",
+    { id: "menu", class: "menu", "aria-label": t("nav.menu") },
+    MENU.filter(([, , needs]) => !needs || world.resources.has(needs)).map(([name, href]) =>
+      h("a", { href, "data-section": name }, t(`nav.${name}`)),
+    ),
+  );
+  const toggle = h(
+    "button",
+    {
+      type: "button",
+      class: "quiet only-narrow",
+      "aria-label": t("nav.menu"),
+      "aria-controls": "menu",
+      "aria-expanded": "false",
+      onclick: () => toggle.setAttribute("aria-expanded", String(document.body.classList.toggle("menu-open"))),
+    },
+    "☰",
+  );
   const again = (what) => {
     frame();
     route();
     document.getElementById(what)?.focus();
   };
   document.body.className = "";
-  show(document.body,
-    h("a", { href: "#main", class: "skip", onclick: (event) => (event.preventDefault(), document.querySelector("main").focus()) }, t("nav.skip")),
-    h("header", { class: "bar" },
+  show(
+    document.body,
+    h(
+      "a",
+      {
+        href: "#main",
+        class: "skip",
+        onclick: (event) => (event.preventDefault(), document.querySelector("main").focus()),
+      },
+      t("nav.skip"),
+    ),
+    h(
+      "header",
+      { class: "bar" },
       toggle,
       h("a", { href: "#/", class: "brand" }, h("img", { src: "logo.svg", alt: "", width: 26, height: 26 }), "Sampan"),
       spaces(),
       h("span", { id: "state", class: "state", role: "status" }),
-      h("div", { class: "switches" }, switches(again),
-        h("button", { type: "button", class: "quiet", onclick: help, title: t("keys.title"), "aria-label": t("keys.title"), "aria-keyshortcuts": "?" }, "?"),
-        h("button", { type: "button", id: "leave", class: "quiet", onclick: leave, title: world.who }, t("signin.leave")))),
+      h(
+        "div",
+        { class: "switches" },
+        switches(again),
+        h(
+          "button",
+          {
+            type: "button",
+            class: "quiet",
+            onclick: help,
+            title: t("keys.title"),
+            "aria-label": t("keys.title"),
+            "aria-keyshortcuts": "?",
+          },
+          "?",
+        ),
+        h(
+          "button",
+          { type: "button", id: "leave", class: "quiet", onclick: leave, title: world.who },
+          t("signin.leave"),
+        ),
+      ),
+    ),
     menu,
     h("main", { tabindex: "-1" }),
     help.dialog(),
-    h("footer", {}, h("span", {}, world.who), h("span", {}, world.version)));
+    h("footer", {}, h("span", {}, world.who), h("span", {}, world.version)),
+  );
 }
 
 // --- the address
 
 async function find([kind, group, namespace, name]) {
-  const found = [...world.resources.values()].find((each) => each.kind === kind && (each.group === (group === "-" ? "" : group) || group === "-"));
+  const found = [...world.resources.values()].find(
+    (each) => each.kind === kind && (each.group === (group === "-" ? "" : group) || group === "-"),
+  );
   if (!found) return void (location.hash = "#/all");
-  location.replace(found.key === "apps.sampan.dev" ? `#/app/${namespace}/${name}` : `#/object/${found.key}/${namespace}/${name}`);
+  location.replace(
+    found.key === "apps.sampan.dev" ? `#/app/${namespace}/${name}` : `#/object/${found.key}/${namespace}/${name}`,
+  );
 }
 
 function route() {
@@ -179,7 +319,10 @@ function route() {
     heading.textContent = text;
     document.title = `${text} · Sampan`;
     crumbs = links;
-    show(above, links.map(([href, label]) => [h("a", { href }, label), " / "]));
+    show(
+      above,
+      links.map(([href, label]) => [h("a", { href }, label), " / "]),
+    );
     for (const each of document.querySelectorAll(".menu a")) {
       if (each.dataset.section === section) each.setAttribute("aria-current", "page");
       else each.removeAttribute("aria-current");
@@ -207,14 +350,43 @@ function help() {
 }
 
 help.dialog = () => {
-  const keys = [["/", "filter"], ["j k", "rows"], ["Enter", "open"], ["Esc", "up"], ["l", "logs"], ["s", "shell"], ["y", "yaml"], ["[ ]", "tabs"], ["n", "namespace"], ["?", "help"]];
+  const keys = [
+    ["/", "filter"],
+    ["j k", "rows"],
+    ["Enter", "open"],
+    ["Esc", "up"],
+    ["l", "logs"],
+    ["s", "shell"],
+    ["y", "yaml"],
+    ["[ ]", "tabs"],
+    ["n", "namespace"],
+    ["?", "help"],
+  ];
   const places = MENU.map(([name, href]) => [`g ${Object.keys(GO).find((key) => GO[key] === href)}`, t(`nav.${name}`)]);
-  const list = (pairs) => h("dl", { class: "keys-list" }, pairs.map(([key, text]) => [h("dt", {}, key.split(" ").map((each) => h("kbd", {}, each))), h("dd", {}, text)]));
-  return h("dialog", { id: "keys", "aria-labelledby": "keys-title" },
-    h("form", { method: "dialog" },
+  const list = (pairs) =>
+    h(
+      "dl",
+      { class: "keys-list" },
+      pairs.map(([key, text]) => [
+        h(
+          "dt",
+          {},
+          key.split(" ").map((each) => h("kbd", {}, each)),
+        ),
+        h("dd", {}, text),
+      ]),
+    );
+  return h(
+    "dialog",
+    { id: "keys", "aria-labelledby": "keys-title" },
+    h(
+      "form",
+      { method: "dialog" },
       h("h2", { id: "keys-title" }, t("keys.title")),
       h("div", { class: "two" }, list(keys.map(([key, name]) => [key, t(`keys.${name}`)])), list(places)),
-      h("button", { type: "submit", class: "primary", autofocus: true }, t("keys.close"))));
+      h("button", { type: "submit", class: "primary", autofocus: true }, t("keys.close")),
+    ),
+  );
 };
 
 const rows = () => [...document.querySelectorAll("main a.name")].filter((each) => each.offsetParent);
@@ -253,7 +425,15 @@ const KEYS = {
 };
 
 function pressed(event) {
-  if (!world || event.ctrlKey || event.metaKey || event.altKey || event.isComposing || document.querySelector("dialog[open]")) return;
+  if (
+    !world ||
+    event.ctrlKey ||
+    event.metaKey ||
+    event.altKey ||
+    event.isComposing ||
+    document.querySelector("dialog[open]")
+  )
+    return;
   const field = event.target.closest?.("input:not([type=checkbox]), textarea, select");
   if (event.key === "Escape") return field ? field.blur() : up();
   if (event.key === "Enter" && field?.classList.contains("filter")) return rows()[0]?.focus();

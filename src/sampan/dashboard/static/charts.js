@@ -28,19 +28,31 @@ function chart(title, points, value, format, most) {
   const top = most || Math.max(...values, 0.001) * 1.2;
   const from = points[0]?.at ?? 0;
   const span = Math.max(60000, (points.at(-1)?.at ?? 0) - from);
-  const spots = points.map((point, at) => `${(((point.at - from) / span) * W).toFixed(1)},${(H - Math.min(1, values[at] / top) * (H - 4) - 1).toFixed(1)}`);
+  const spots = points.map(
+    (point, at) =>
+      `${(((point.at - from) / span) * W).toFixed(1)},${(H - Math.min(1, values[at] / top) * (H - 4) - 1).toFixed(1)}`,
+  );
   const end = spots.at(-1)?.split(",") || [0, H];
   const told = most ? `${format(last)} / ${format(most)}` : format(last);
-  return h("figure", { class: "chart" },
+  return h(
+    "figure",
+    { class: "chart" },
     h("figcaption", {}, title, h("strong", {}, told)),
-    s("svg", { viewBox: `0 0 ${W} ${H}`, preserveAspectRatio: "none", role: "img", "aria-label": `${title}: ${told}` },
+    s(
+      "svg",
+      { viewBox: `0 0 ${W} ${H}`, preserveAspectRatio: "none", role: "img", "aria-label": `${title}: ${told}` },
       s("line", { x1: 0, x2: W, y1: H - 1, y2: H - 1, class: "axis" }),
       s("polygon", { points: `0,${H} ${spots.join(" ")} ${end[0]},${H}`, class: "area" }),
-      s("polyline", { points: spots.length > 1 ? spots.join(" ") : `0,${end[1]} ${W},${end[1]}`, class: "line" })));
+      s("polyline", { points: spots.length > 1 ? spots.join(" ") : `0,${end[1]} ${W},${end[1]}`, class: "line" }),
+    ),
+  );
 }
 
 const sum = (list) =>
-  list.reduce((all, usage) => ({ cpu: all.cpu + quantity(usage.cpu), memory: all.memory + quantity(usage.memory) }), { cpu: 0, memory: 0 });
+  list.reduce((all, usage) => ({ cpu: all.cpu + quantity(usage.cpu), memory: all.memory + quantity(usage.memory) }), {
+    cpu: 0,
+    memory: 0,
+  });
 
 /** Charts of one pod or node, or of all nodes without a name. `most` gives {cpu, memory} to compare with, or nothing. */
 export function usage({ resource, namespace, name, signal, most }) {
@@ -49,12 +61,16 @@ export function usage({ resource, namespace, name, signal, most }) {
   const ask = async () => {
     for (;;) {
       const answer = await read(where, { signal });
-      const found = sum((answer.items || [answer]).flatMap((each) => each.usage ?? (each.containers || []).map((c) => c.usage)));
+      const found = sum(
+        (answer.items || [answer]).flatMap((each) => each.usage ?? (each.containers || []).map((c) => c.usage)),
+      );
       const points = note(where, found.cpu, found.memory);
       const limit = most?.() || {};
-      show(box,
+      show(
+        box,
         chart(t("metrics.cpu"), points, (p) => p.cpu, cores, limit.cpu),
-        chart(t("metrics.memory"), points, (p) => p.memory, bytes, limit.memory));
+        chart(t("metrics.memory"), points, (p) => p.memory, bytes, limit.memory),
+      );
       await new Promise((done, stop) => {
         const timer = setTimeout(done, EVERY);
         signal.addEventListener("abort", () => (clearTimeout(timer), stop(signal.reason)), { once: true });
@@ -62,6 +78,11 @@ export function usage({ resource, namespace, name, signal, most }) {
       if (document.hidden) return;
     }
   };
-  keep(signal, ask, (state, error) => state !== "live" && error && show(box, empty(t("metrics.none", { why: error.message }))), EVERY);
+  keep(
+    signal,
+    ask,
+    (state, error) => state !== "live" && error && show(box, empty(t("metrics.none", { why: error.message }))),
+    EVERY,
+  );
   return box;
 }

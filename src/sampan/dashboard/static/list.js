@@ -7,8 +7,23 @@ import { liveTable } from "./table.js";
 import { empty, kinds } from "./words.js";
 
 export const SECTIONS = {
-  workloads: ["pods", "deployments.apps", "statefulsets.apps", "daemonsets.apps", "jobs.batch", "cronjobs.batch", "replicasets.apps", "horizontalpodautoscalers.autoscaling"],
-  network: ["services", "ingresses.networking.k8s.io", "endpointslices.discovery.k8s.io", "networkpolicies.networking.k8s.io", "ingressclasses.networking.k8s.io"],
+  workloads: [
+    "pods",
+    "deployments.apps",
+    "statefulsets.apps",
+    "daemonsets.apps",
+    "jobs.batch",
+    "cronjobs.batch",
+    "replicasets.apps",
+    "horizontalpodautoscalers.autoscaling",
+  ],
+  network: [
+    "services",
+    "ingresses.networking.k8s.io",
+    "endpointslices.discovery.k8s.io",
+    "networkpolicies.networking.k8s.io",
+    "ingressclasses.networking.k8s.io",
+  ],
   config: ["configmaps", "secrets", "serviceaccounts", "resourcequotas", "limitranges", "namespaces"],
   storage: ["persistentvolumeclaims", "persistentvolumes", "storageclasses.storage.k8s.io"],
 };
@@ -17,7 +32,14 @@ export const sectionOf = (key) => Object.keys(SECTIONS).find((name) => SECTIONS[
 
 /** The field that "/" leads to; what it holds is in the address of nothing and goes with the page. */
 export function filterField(act) {
-  return h("input", { type: "search", class: "filter", placeholder: t("list.filter"), "aria-label": t("list.filter"), "aria-keyshortcuts": "/", oninput: act });
+  return h("input", {
+    type: "search",
+    class: "filter",
+    placeholder: t("list.filter"),
+    "aria-label": t("list.filter"),
+    "aria-keyshortcuts": "/",
+    oninput: act,
+  });
 }
 
 export function listView({ world, params, signal, state, title }) {
@@ -44,8 +66,17 @@ export function listView({ world, params, signal, state, title }) {
   const near = (SECTIONS[section] || []).filter((each) => world.resources.has(each));
   return [
     near.length > 1 &&
-      h("nav", { class: "tabs", "aria-label": t(`nav.${section}`) },
-        near.map((each) => h("a", { href: `#/list/${each}`, "aria-current": each === key ? "page" : null }, kinds(world.resources.get(each).kind)))),
+      h(
+        "nav",
+        { class: "tabs", "aria-label": t(`nav.${section}`) },
+        near.map((each) =>
+          h(
+            "a",
+            { href: `#/list/${each}`, "aria-current": each === key ? "page" : null },
+            kinds(world.resources.get(each).kind),
+          ),
+        ),
+      ),
     h("div", { class: "tools" }, field, h("label", {}, wide, t("list.wide")), count),
     listing.node,
   ];
@@ -53,16 +84,45 @@ export function listView({ world, params, signal, state, title }) {
 
 export function allView({ world, title }) {
   title(t("nav.all"), "all");
-  const listable = [...world.resources.values()].filter((each) => each.verbs.includes("list") && !each.group.startsWith("metrics."));
-  const groups = Map.groupBy ? Map.groupBy(listable, (each) => each.group) : listable.reduce((map, each) => map.set(each.group, [...(map.get(each.group) || []), each]), new Map());
+  const listable = [...world.resources.values()].filter(
+    (each) => each.verbs.includes("list") && !each.group.startsWith("metrics."),
+  );
+  const groups = Map.groupBy
+    ? Map.groupBy(listable, (each) => each.group)
+    : listable.reduce((map, each) => map.set(each.group, [...(map.get(each.group) || []), each]), new Map());
   const box = h("div", { class: "groups" });
   const draw = () => {
     const wanted = field.value.toLowerCase();
-    const found = [...groups].map(([group, list]) => [group, list.filter((each) => `${each.key} ${each.kind} ${kinds(each.kind)}`.toLowerCase().includes(wanted))]);
+    const found = [...groups].map(([group, list]) => [
+      group,
+      list.filter((each) => `${each.key} ${each.kind} ${kinds(each.kind)}`.toLowerCase().includes(wanted)),
+    ]);
     box.replaceChildren(
-      ...found.filter(([, list]) => list.length).map(([group, list]) =>
-        h("section", { class: "card" }, h("h2", {}, group || "core"),
-          h("ul", { class: "kinds" }, list.map((each) => h("li", {}, h("a", { href: `#/list/${each.key}` }, each.kind, h("small", {}, each.namespaced ? "" : t("list.cluster")))))))),
+      ...found
+        .filter(([, list]) => list.length)
+        .map(([group, list]) =>
+          h(
+            "section",
+            { class: "card" },
+            h("h2", {}, group || "core"),
+            h(
+              "ul",
+              { class: "kinds" },
+              list.map((each) =>
+                h(
+                  "li",
+                  {},
+                  h(
+                    "a",
+                    { href: `#/list/${each.key}` },
+                    each.kind,
+                    h("small", {}, each.namespaced ? "" : t("list.cluster")),
+                  ),
+                ),
+              ),
+            ),
+          ),
+        ),
     );
   };
   const field = filterField(draw);

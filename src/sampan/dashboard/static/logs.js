@@ -14,7 +14,14 @@ const COLOURS = /\x1b\[[0-9;?]*[ -/]*[@-~]/g;
 export function logsTab(here) {
   const { resource, namespace, name, state, signal } = here;
   const wished = location.hash.split("/")[6];
-  const field = h("input", { type: "search", class: "filter", placeholder: t("logs.search"), "aria-label": t("logs.search"), "aria-keyshortcuts": "/", oninput: () => redraw() });
+  const field = h("input", {
+    type: "search",
+    class: "filter",
+    placeholder: t("logs.search"),
+    "aria-label": t("logs.search"),
+    "aria-keyshortcuts": "/",
+    oninput: () => redraw(),
+  });
   const pick = h("select", { "aria-label": t("pod.container"), onchange: () => start() });
   const previous = h("input", { type: "checkbox", onchange: () => start() });
   const follow = h("input", { type: "checkbox", checked: true, onchange: () => start() });
@@ -26,7 +33,8 @@ export function logsTab(here) {
   let running = null;
 
   const match = (line) => !field.value || line.text.toLowerCase().includes(field.value.toLowerCase());
-  const element = (line) => h("div", {}, times.checked && h("time", { class: "stamp" }, line.time), line.text || "\u00a0");
+  const element = (line) =>
+    h("div", {}, times.checked && h("time", { class: "stamp" }, line.time), line.text || "\u00a0");
 
   const flush = framed(() => {
     const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
@@ -56,49 +64,74 @@ export function logsTab(here) {
     show(notice);
     let last = "";
     const following = follow.checked && !previous.checked;
-    keep(mine, async (inner) => {
-      // After a pause only what is new: from the last line's second on, and without lines that are here.
-      const since = last && { sinceTime: `${last.slice(0, 19)}Z` };
-      const where = path(resource, namespace, name) + "/log" + query({
-        container: pick.value,
-        timestamps: "true",
-        follow: following && "true",
-        previous: previous.checked && "true",
-        tailLines: !last && String(TAIL),
-        ...since,
-      });
-      const boundary = last;
-      const answer = await request(where, { accept: "*/*", signal: inner });
-      state("live");
-      flush();
-      for await (const line of lines(answer)) {
-        const [, time, text] = /^(\S+Z) ?(.*)$/.exec(line) || ["", "", "", line];
-        if (time && boundary && time <= boundary) continue;
-        last = time || last;
-        waiting.push({ time, text: (text ?? line).replace(COLOURS, "") });
-        if (waiting.length > LIMIT) waiting = waiting.slice(-LIMIT);
+    keep(
+      mine,
+      async (inner) => {
+        // After a pause only what is new: from the last line's second on, and without lines that are here.
+        const since = last && { sinceTime: `${last.slice(0, 19)}Z` };
+        const where =
+          path(resource, namespace, name) +
+          "/log" +
+          query({
+            container: pick.value,
+            timestamps: "true",
+            follow: following && "true",
+            previous: previous.checked && "true",
+            tailLines: !last && String(TAIL),
+            ...since,
+          });
+        const boundary = last;
+        const answer = await request(where, { accept: "*/*", signal: inner });
+        state("live");
         flush();
-      }
-      flush();
-      state("ended");
-      return inner.aborted && !mine.aborted ? "" : "end";
-    }, (status, error) => {
-      state(status === "refused" ? "ended" : status);
-      if (error) show(notice, problem(error));
-    });
+        for await (const line of lines(answer)) {
+          const [, time, text] = /^(\S+Z) ?(.*)$/.exec(line) || ["", "", "", line];
+          if (time && boundary && time <= boundary) continue;
+          last = time || last;
+          waiting.push({ time, text: (text ?? line).replace(COLOURS, "") });
+          if (waiting.length > LIMIT) waiting = waiting.slice(-LIMIT);
+          flush();
+        }
+        flush();
+        state("ended");
+        return inner.aborted && !mine.aborted ? "" : "end";
+      },
+      (status, error) => {
+        state(status === "refused" ? "ended" : status);
+        if (error) show(notice, problem(error));
+      },
+    );
   }
 
-  one({ ...here, state: () => {} }, (pod) => {
-    if (pick.options.length) return;
-    const all = [...(pod.spec.containers || []), ...(pod.spec.initContainers || []), ...(pod.spec.ephemeralContainers || [])];
-    show(pick, all.map((each) => h("option", { value: each.name }, each.name)));
-    if (all.some((each) => each.name === wished)) pick.value = wished;
-    start();
-  }, notice);
+  one(
+    { ...here, state: () => {} },
+    (pod) => {
+      if (pick.options.length) return;
+      const all = [
+        ...(pod.spec.containers || []),
+        ...(pod.spec.initContainers || []),
+        ...(pod.spec.ephemeralContainers || []),
+      ];
+      show(
+        pick,
+        all.map((each) => h("option", { value: each.name }, each.name)),
+      );
+      if (all.some((each) => each.name === wished)) pick.value = wished;
+      start();
+    },
+    notice,
+  );
 
   return [
-    h("div", { class: "tools" }, field, h("label", {}, t("pod.container"), " ", pick),
-      h("label", {}, follow, t("logs.follow")), h("label", {}, previous, t("logs.previous")), h("label", {}, times, t("logs.times"))),
+    h(
+      "div",
+      { class: "tools" },
+      field,
+      h("label", {}, t("pod.container"), " ", pick),
+      h("label", {}, follow, t("logs.follow")),
+      h("label", {}, previous, t("logs.previous")),
+      h("label", {}, times, t("logs.times")),
+    ),
     notice,
     box,
   ];

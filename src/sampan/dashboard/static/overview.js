@@ -49,7 +49,10 @@ export function overviewView({ world, signal, state, title }) {
     most: WARNINGS,
   });
 
-  const parts = [card(h("a", { href: "#/list/nodes" }, t("nav.nodes")), nodes), card(h("a", { href: "#/list/pods" }, kinds("Pod")), pods)];
+  const parts = [
+    card(h("a", { href: "#/list/nodes" }, t("nav.nodes")), nodes),
+    card(h("a", { href: "#/list/pods" }, kinds("Pod")), pods),
+  ];
   const metrics = at("nodes.metrics.k8s.io");
   if (metrics) parts.push(card(t("metrics.title"), usage({ resource: metrics, signal, most: () => most })));
   const grid = h("div", { class: "grid" }, parts);
@@ -60,10 +63,16 @@ export function overviewView({ world, signal, state, title }) {
       whole: true,
       signal,
       state: (name, error) => name === "refused" && show(shown, problem(error)),
-      changed: framedWith(({ items }) => show(shown, items.size ? [...items.values()].map(appCard) : empty(t("apps.none")))),
+      changed: framedWith(({ items }) =>
+        show(shown, items.size ? [...items.values()].map(appCard) : empty(t("apps.none"))),
+      ),
     });
   }
-  return [grid, apps && card(h("a", { href: "#/apps" }, t("nav.apps")), shown), card(h("a", { href: "#/list/events" }, t("overview.warnings")), warnings.node)];
+  return [
+    grid,
+    apps && card(h("a", { href: "#/apps" }, t("nav.apps")), shown),
+    card(h("a", { href: "#/list/events" }, t("overview.warnings")), warnings.node),
+  ];
 }
 
 /** `draw` with the last thing that it was called with, once a frame. */
@@ -73,24 +82,43 @@ export function framedWith(draw) {
   return (value) => ((last = value), soon());
 }
 
-const total = (list) => list.reduce((all, one) => ({ cpu: all.cpu + quantity(one.cpu), memory: all.memory + quantity(one.memory) }), { cpu: 0, memory: 0 });
+const total = (list) =>
+  list.reduce((all, one) => ({ cpu: all.cpu + quantity(one.cpu), memory: all.memory + quantity(one.memory) }), {
+    cpu: 0,
+    memory: 0,
+  });
 
 function nodeLine(node) {
   const ready = node.status?.conditions?.find((each) => each.type === "Ready");
   const text = ready?.status === "True" ? "Ready" : "NotReady";
-  return h("div", { class: "line" },
+  return h(
+    "div",
+    { class: "line" },
     h("a", { href: `#/object/nodes/-/${node.metadata.name}`, class: "name" }, node.metadata.name),
     badge(text),
     node.spec?.unschedulable && badge("SchedulingDisabled", "wait"),
-    h("small", {}, `${node.status?.nodeInfo?.kubeletVersion || ""} · ${node.status?.nodeInfo?.osImage || ""}`));
+    h("small", {}, `${node.status?.nodeInfo?.kubeletVersion || ""} · ${node.status?.nodeInfo?.osImage || ""}`),
+  );
 }
 
 function bars(counts, all) {
   const sorted = [...counts].sort((a, b) => b[1] - a[1]);
-  const bar = h("div", { class: "stack", "aria-hidden": "true" }, sorted.map(([name, count]) => {
-    const part = h("span", { class: tone(name) || "other" });
-    part.style.flexGrow = count;
-    return part;
-  }));
-  return [h("p", { class: "big" }, all, h("small", {}, t("overview.pods"))), bar, h("ul", { class: "legend" }, sorted.map(([name, count]) => h("li", {}, badge(name), ` ${count}`)))];
+  const bar = h(
+    "div",
+    { class: "stack", "aria-hidden": "true" },
+    sorted.map(([name, count]) => {
+      const part = h("span", { class: tone(name) || "other" });
+      part.style.flexGrow = count;
+      return part;
+    }),
+  );
+  return [
+    h("p", { class: "big" }, all, h("small", {}, t("overview.pods"))),
+    bar,
+    h(
+      "ul",
+      { class: "legend" },
+      sorted.map(([name, count]) => h("li", {}, badge(name), ` ${count}`)),
+    ),
+  ];
 }

@@ -8,7 +8,20 @@ import { badge, empty, kinds, moment, problem, tone, word } from "./words.js";
 const STATES = new Set(["Status", "Ready", "Type", "Reason", "Succeeded", "Conditions"]);
 
 /** `newest` puts what changed last first; `most` shows only so many. `filter()` is what every row has to contain. */
-export function liveTable({ resource, path, fields, labels, signal, filter, state, spaced, wide, newest, most, counted }) {
+export function liveTable({
+  resource,
+  path,
+  fields,
+  labels,
+  signal,
+  filter,
+  state,
+  spaced,
+  wide,
+  newest,
+  most,
+  counted,
+}) {
   const events = resource.plural === "events";
   const body = h("tbody");
   const head = h("thead");
@@ -28,10 +41,21 @@ export function liveTable({ resource, path, fields, labels, signal, filter, stat
     if (heads !== drawn) {
       drawn = heads;
       known.clear();
-      show(head, h("tr", {}, spaced && h("th", { scope: "col" }, word("Namespace")), shown.map((c) => h("th", { scope: "col", title: c.description || null }, word(c.name)))));
+      show(
+        head,
+        h(
+          "tr",
+          {},
+          spaced && h("th", { scope: "col" }, word("Namespace")),
+          shown.map((c) => h("th", { scope: "col", title: c.description || null }, word(c.name))),
+        ),
+      );
     }
     let rows = [...items.entries()].map(([uid, row]) => ({ uid, row, meta: row.object.metadata }));
-    if (wanted) rows = rows.filter(({ row, meta }) => `${meta.namespace || ""} ${row.cells.join(" ")}`.toLowerCase().includes(wanted));
+    if (wanted)
+      rows = rows.filter(({ row, meta }) =>
+        `${meta.namespace || ""} ${row.cells.join(" ")}`.toLowerCase().includes(wanted),
+      );
     const order = newest ? (a, b) => when(b.row.object).localeCompare(when(a.row.object)) : byName;
     rows.sort(order);
     const total = rows.length;
@@ -47,7 +71,11 @@ export function liveTable({ resource, path, fields, labels, signal, filter, stat
     for (const uid of known.keys()) if (!items.has(uid)) known.delete(uid);
     arrange(body, elements);
     table.hidden = !rows.length;
-    show(notice, !rows.length && empty(wanted ? t("list.nomatch") : t("list.empty")), more && h("p", { class: "hint" }, t("list.more", { limit: LIMIT })));
+    show(
+      notice,
+      !rows.length && empty(wanted ? t("list.nomatch") : t("list.empty")),
+      more && h("p", { class: "hint" }, t("list.more", { limit: LIMIT })),
+    );
     counted?.(total, latest);
   });
 
@@ -61,8 +89,10 @@ export function liveTable({ resource, path, fields, labels, signal, filter, stat
         content = h("a", { href: target(meta), class: "name" }, content);
       } else if (column.name === "Age" && meta.creationTimestamp) content = moment(meta.creationTimestamp);
       else if (column.name === "Last Seen" && when(row.object)) content = moment(when(row.object));
-      else if (events && column.name === "Object") content = h("a", { href: involved(row.object), class: "name" }, content);
-      else if (/^https?:\/\//.test(content)) content = h("a", { href: content, target: "_blank", rel: "noreferrer" }, content);
+      else if (events && column.name === "Object")
+        content = h("a", { href: involved(row.object), class: "name" }, content);
+      else if (/^https?:\/\//.test(content))
+        content = h("a", { href: content, target: "_blank", rel: "noreferrer" }, content);
       else if (column.name === "Ready" && /^\d+\/\d+$/.test(content)) content = ready(content);
       else if (STATES.has(column.name) && tone(content)) content = badge(content);
       return h("td", { "data-label": word(column.name) }, content);
@@ -72,7 +102,9 @@ export function liveTable({ resource, path, fields, labels, signal, filter, stat
   }
 
   const target = (meta) =>
-    resource.key === "apps.sampan.dev" ? `#/app/${meta.namespace}/${encodeURIComponent(meta.name)}` : link(resource.key, meta.namespace, meta.name);
+    resource.key === "apps.sampan.dev"
+      ? `#/app/${meta.namespace}/${encodeURIComponent(meta.name)}`
+      : link(resource.key, meta.namespace, meta.name);
 
   function involved(event) {
     const about = event.involvedObject || event.regarding || {};
@@ -88,7 +120,7 @@ export function liveTable({ resource, path, fields, labels, signal, filter, stat
     changed: (list) => ((latest = list), draw()),
     state: (name, error) => {
       state?.(name, error);
-      if (name === "refused") (table.hidden = true), show(notice, problem(error));
+      if (name === "refused") ((table.hidden = true), show(notice, problem(error)));
     },
   });
   return { node: h("div", { class: "listing" }, notice, table), draw };
@@ -99,10 +131,16 @@ export function ready(text) {
   return badge(text, have === want ? "good" : "wait");
 }
 
-const when = (object) => object.series?.lastObservedTime || object.lastTimestamp || object.eventTime || object.metadata?.creationTimestamp || "";
+const when = (object) =>
+  object.series?.lastObservedTime ||
+  object.lastTimestamp ||
+  object.eventTime ||
+  object.metadata?.creationTimestamp ||
+  "";
 
 const byName = (a, b) =>
-  (a.meta.namespace || "").localeCompare(b.meta.namespace || "") || a.meta.name.localeCompare(b.meta.name, undefined, { numeric: true });
+  (a.meta.namespace || "").localeCompare(b.meta.namespace || "") ||
+  a.meta.name.localeCompare(b.meta.name, undefined, { numeric: true });
 
 /** Puts elements into this order, and touches only those that stand elsewhere: a moved element loses the focus. */
 function arrange(parent, elements) {

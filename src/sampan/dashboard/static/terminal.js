@@ -9,8 +9,29 @@ const SHELL = "TERM=xterm-256color; export TERM; command -v bash >/dev/null 2>&1
 const [STDIN, STDOUT, STDERR, ERROR, RESIZE] = [0, 1, 2, 3, 4];
 const PASTE = 1 << 20;
 const CURSOR = { ArrowUp: "A", ArrowDown: "B", ArrowRight: "C", ArrowLeft: "D", Home: "H", End: "F" };
-const TILDE = { Insert: 2, Delete: 3, PageUp: 5, PageDown: 6, F5: 15, F7: 18, F8: 19, F9: 20, F10: 21, F11: 23, F12: 24 };
-const PLAIN = { Enter: "\r", Backspace: "\x7f", Tab: "\t", Escape: "\x1b", F1: "\x1bOP", F2: "\x1bOQ", F3: "\x1bOR", F4: "\x1bOS" };
+const TILDE = {
+  Insert: 2,
+  Delete: 3,
+  PageUp: 5,
+  PageDown: 6,
+  F5: 15,
+  F7: 18,
+  F8: 19,
+  F9: 20,
+  F10: 21,
+  F11: 23,
+  F12: 24,
+};
+const PLAIN = {
+  Enter: "\r",
+  Backspace: "\x7f",
+  Tab: "\t",
+  Escape: "\x1b",
+  F1: "\x1bOP",
+  F2: "\x1bOQ",
+  F3: "\x1bOR",
+  F4: "\x1bOS",
+};
 
 /** What a key sends; "" for one that is text or means nothing here. */
 export function keyText(event, modes) {
@@ -41,11 +62,21 @@ export class Terminal {
     this.screen = new Screen(80, 24, send);
     this.rows = h("div", { class: "rows", "aria-hidden": "true" });
     this.ruler = h("span", { class: "ruler", "aria-hidden": "true" }, "M".repeat(20));
-    this.input = h("textarea", { class: "keys", "aria-label": t("shell.input"), autocapitalize: "off", autocomplete: "off", spellcheck: "false", rows: "1" });
+    this.input = h("textarea", {
+      class: "keys",
+      "aria-label": t("shell.input"),
+      autocapitalize: "off",
+      autocomplete: "off",
+      spellcheck: "false",
+      rows: "1",
+    });
     this.spoken = h("div", { class: "unseen", role: "log", "aria-live": "polite" });
     this.node = h("div", { class: "terminal" }, this.ruler, this.rows, this.input, this.spoken);
     this.draw = framed(() => this.paint());
-    this.node.addEventListener("mouseup", () => getSelection().isCollapsed && this.input.focus({ preventScroll: true }));
+    this.node.addEventListener(
+      "mouseup",
+      () => getSelection().isCollapsed && this.input.focus({ preventScroll: true }),
+    );
     this.input.addEventListener("keydown", (event) => this.key(event));
     this.input.addEventListener("input", (event) => !event.isComposing && this.typed());
     this.input.addEventListener("compositionend", () => this.typed());
@@ -109,7 +140,10 @@ export class Terminal {
     const above = screen.other ? [] : screen.scrollback;
     const all = [...above, ...screen.lines];
     const cursor = screen.modes.cursor ? above.length + screen.y : -1;
-    show(this.rows, all.map((line, y) => h("div", {}, runs(line, y === cursor ? screen.x : -1))));
+    show(
+      this.rows,
+      all.map((line, y) => h("div", {}, runs(line, y === cursor ? screen.x : -1))),
+    );
     this.rows.classList.toggle("focused", document.activeElement === this.input);
     if (atEnd) this.rows.scrollTop = this.rows.scrollHeight;
   }

@@ -12,14 +12,17 @@ const [W, ROW] = [190, 56];
 async function ask(world, signal, what) {
   const nodes = world.resources.get("nodes");
   const list = await read(path(nodes), { signal });
-  const answers = await Promise.allSettled(list.items.map((node) => read(`${path(nodes, "", node.metadata.name)}/proxy/monitor/${what}`, { signal })));
+  const answers = await Promise.allSettled(
+    list.items.map((node) => read(`${path(nodes, "", node.metadata.name)}/proxy/monitor/${what}`, { signal })),
+  );
   const good = answers.filter((each) => each.status === "fulfilled").map((each) => each.value);
   if (!good.length && answers.length) throw answers[0].reason;
   return good;
 }
 
 const refused = (box) => (error) => {
-  if (error.name !== "AbortError") show(box, error.code === 404 || error.code >= 500 ? empty(t("traces.unserved")) : problem(error));
+  if (error.name !== "AbortError")
+    show(box, error.code === 404 || error.code >= 500 ? empty(t("traces.unserved")) : problem(error));
 };
 
 export function took(nanoseconds) {
@@ -30,42 +33,88 @@ export function took(nanoseconds) {
 const when = (nanoseconds) => new Date(nanoseconds / 1e6).toISOString();
 
 export function tracesView({ world, params: [namespace, app], signal, state, title }) {
-  title(app ? `${t("nav.traces")}: ${app}` : t("nav.traces"), "traces", app ? [[`#/app/${namespace}/${app}`, app]] : []);
+  title(
+    app ? `${t("nav.traces")}: ${app}` : t("nav.traces"),
+    "traces",
+    app ? [[`#/app/${namespace}/${app}`, app]] : [],
+  );
   const box = h("div");
   const map = h("div");
   const again = h("button", { type: "button", onclick: () => load() }, t("traces.reload"));
   const load = () =>
-    ask(world, signal, `traces${query({ limit: String(LIMIT), namespace: namespace || get("namespace"), service: app })}`).then((answers) => {
-      const found = answers.flatMap((each) => each.traces || []).sort((a, b) => b.start - a.start).slice(0, LIMIT);
-      show(box, found.length ? table(found) : empty(t("traces.none")));
-      state("read");
-      return ask(world, signal, "map").then((edges) => show(map, serviceMap(edges.flatMap((each) => each.edges || []))));
-    }).catch(refused(box));
+    ask(
+      world,
+      signal,
+      `traces${query({ limit: String(LIMIT), namespace: namespace || get("namespace"), service: app })}`,
+    )
+      .then((answers) => {
+        const found = answers
+          .flatMap((each) => each.traces || [])
+          .sort((a, b) => b.start - a.start)
+          .slice(0, LIMIT);
+        show(box, found.length ? table(found) : empty(t("traces.none")));
+        state("read");
+        return ask(world, signal, "map").then((edges) =>
+          show(map, serviceMap(edges.flatMap((each) => each.edges || []))),
+        );
+      })
+      .catch(refused(box));
   load();
   return [h("div", { class: "tools" }, again), box, !app && map];
 }
 
 function table(found) {
   const heads = [t("traces.title"), t("traces.services"), t("traces.spanlist"), t("traces.took"), t("traces.when")];
-  return h("div", { class: "listing" }, h("table", { class: "list" },
-    h("thead", {}, h("tr", {}, heads.map((each) => h("th", { scope: "col" }, each)))),
-    h("tbody", {}, found.map((each) => {
-      const cells = [
-        [h("a", { href: `#/trace/${each.trace}`, class: "name" }, each.name || each.trace), each.errors ? [" ", badge(t("traces.errors", { count: each.errors }), "bad")] : ""],
-        each.services.join(" → "), each.spans, took(each.duration), moment(when(each.start)),
-      ];
-      return h("tr", {}, cells.map((cell, at) => h("td", { "data-label": heads[at] }, cell)));
-    }))));
+  return h(
+    "div",
+    { class: "listing" },
+    h(
+      "table",
+      { class: "list" },
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          heads.map((each) => h("th", { scope: "col" }, each)),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        found.map((each) => {
+          const cells = [
+            [
+              h("a", { href: `#/trace/${each.trace}`, class: "name" }, each.name || each.trace),
+              each.errors ? [" ", badge(t("traces.errors", { count: each.errors }), "bad")] : "",
+            ],
+            each.services.join(" → "),
+            each.spans,
+            took(each.duration),
+            moment(when(each.start)),
+          ];
+          return h(
+            "tr",
+            {},
+            cells.map((cell, at) => h("td", { "data-label": heads[at] }, cell)),
+          );
+        }),
+      ),
+    ),
+  );
 }
 
 export function traceView({ world, params: [id], signal, state, title }) {
   title(`${t("traces.title")} ${id.slice(0, 8)}`, "traces", [["#/traces", t("nav.traces")]]);
   const box = h("div");
-  ask(world, signal, `traces/${encodeURIComponent(id)}`).then((answers) => {
-    const spans = answers.flatMap((each) => each.spans || []);
-    state("read");
-    show(box, spans.length ? waterfall(spans) : empty(t("object.gone")));
-  }).catch(refused(box));
+  ask(world, signal, `traces/${encodeURIComponent(id)}`)
+    .then((answers) => {
+      const spans = answers.flatMap((each) => each.spans || []);
+      state("read");
+      show(box, spans.length ? waterfall(spans) : empty(t("object.gone")));
+    })
+    .catch(refused(box));
   return box;
 }
 
@@ -74,20 +123,43 @@ export function waterfall(spans) {
   const first = Math.min(...spans.map((each) => each.start));
   const whole = Math.max(1, ...spans.map((each) => each.start + (each.duration || 0) - first));
   const depths = new Map();
-  return card(`${t("traces.spans", { count: spans.length })} · ${took(whole)}`, h("div", { class: "spans" }, spans.map((each) => {
-    const depth = depths.has(each.parent) ? depths.get(each.parent) + 1 : 0;
-    depths.set(each.span, depth);
-    const bar = h("span", { class: each.error ? "bad" : null });
-    bar.style.left = `${((each.start - first) / whole) * 100}%`;
-    bar.style.width = `${((each.duration || 0) / whole) * 100}%`;
-    const attributes = each.attributes || {};
-    const what = attributes["db.query.text"] || attributes["db.statement"] || each.name || each.kind;
-    const name = h("span", { title: what }, h("strong", {}, each.service || "?"), ` ${what}`);
-    name.style.paddingLeft = `${Math.min(depth, 12) * 0.8}rem`;
-    return h("details", {},
-      h("summary", { class: "lane" }, name, h("span", { class: "track" }, bar), h("span", {}, took(each.duration || 0))),
-      facts([[t("object.message"), each.message], ["Pod", each.pod && h("a", { href: `#/object/pods/${each.namespace}/${each.pod}` }, each.pod)], ...Object.entries(attributes), ...(each.events || []).map((event, at) => [at ? "" : t("nav.events"), event])].map(([key, value]) => [key || " ", value])));
-  })));
+  return card(
+    `${t("traces.spans", { count: spans.length })} · ${took(whole)}`,
+    h(
+      "div",
+      { class: "spans" },
+      spans.map((each) => {
+        const depth = depths.has(each.parent) ? depths.get(each.parent) + 1 : 0;
+        depths.set(each.span, depth);
+        const bar = h("span", { class: each.error ? "bad" : null });
+        bar.style.left = `${((each.start - first) / whole) * 100}%`;
+        bar.style.width = `${((each.duration || 0) / whole) * 100}%`;
+        const attributes = each.attributes || {};
+        const what = attributes["db.query.text"] || attributes["db.statement"] || each.name || each.kind;
+        const name = h("span", { title: what }, h("strong", {}, each.service || "?"), ` ${what}`);
+        name.style.paddingLeft = `${Math.min(depth, 12) * 0.8}rem`;
+        return h(
+          "details",
+          {},
+          h(
+            "summary",
+            { class: "lane" },
+            name,
+            h("span", { class: "track" }, bar),
+            h("span", {}, took(each.duration || 0)),
+          ),
+          facts(
+            [
+              [t("object.message"), each.message],
+              ["Pod", each.pod && h("a", { href: `#/object/pods/${each.namespace}/${each.pod}` }, each.pod)],
+              ...Object.entries(attributes),
+              ...(each.events || []).map((event, at) => [at ? "" : t("nav.events"), event]),
+            ].map(([key, value]) => [key || " ", value]),
+          ),
+        );
+      }),
+    ),
+  );
 }
 
 /** Services in columns by how far from outside they are called, an arrow for each call. */
@@ -97,7 +169,8 @@ function serviceMap(edges) {
   for (let round = 0; round < 8; round += 1) {
     for (const { caller, callee } of edges) {
       if (!level.has(caller)) level.set(caller, 0);
-      if (caller !== callee && (level.get(callee) ?? -1) <= level.get(caller) && level.get(caller) < 7) level.set(callee, level.get(caller) + 1);
+      if (caller !== callee && (level.get(callee) ?? -1) <= level.get(caller) && level.get(caller) < 7)
+        level.set(callee, level.get(caller) + 1);
     }
   }
   const columns = [];
@@ -105,15 +178,56 @@ function serviceMap(edges) {
   const place = new Map();
   columns.forEach((names, x) => names.forEach((name, y) => place.set(name, [x * W + 10, y * ROW + 10])));
   const height = Math.max(...columns.map((names) => names?.length || 0)) * ROW + 10;
-  const arrows = edges.filter((each) => each.caller !== each.callee).map((each) => {
-    const [[x, y], [u, v]] = [place.get(each.caller), place.get(each.callee)];
-    const middle = (x + 130 + u) / 2;
-    return s("g", { class: each.errors ? "edge bad" : "edge" },
-      s("path", { d: `M${x + 130} ${y + 18}C${middle} ${y + 18} ${middle} ${v + 18} ${u - 4} ${v + 18}` }),
-      s("text", { x: middle, y: (y + v) / 2 + 12, "text-anchor": "middle" }, `${each.calls}×`),
-      s("title", {}, t("traces.edge", { calls: each.calls, errors: each.errors, median: took(each.median), slow: took(each.slow) })));
-  });
-  const boxes = [...place].map(([name, [x, y]]) => s("g", { class: "service" },
-    s("rect", { x, y, width: 130, height: 36, rx: 8 }), s("text", { x: x + 65, y: y + 23, "text-anchor": "middle" }, (name || t("traces.outside")).slice(0, 18), s("title", {}, name))));
-  return card(t("traces.map"), s("svg", { class: "map", width: columns.length * W, height, role: "img", "aria-label": edges.map((each) => `${each.caller || t("traces.outside")} → ${each.callee}: ${each.calls}`).join(", ") }, arrows, boxes));
+  const arrows = edges
+    .filter((each) => each.caller !== each.callee)
+    .map((each) => {
+      const [[x, y], [u, v]] = [place.get(each.caller), place.get(each.callee)];
+      const middle = (x + 130 + u) / 2;
+      return s(
+        "g",
+        { class: each.errors ? "edge bad" : "edge" },
+        s("path", { d: `M${x + 130} ${y + 18}C${middle} ${y + 18} ${middle} ${v + 18} ${u - 4} ${v + 18}` }),
+        s("text", { x: middle, y: (y + v) / 2 + 12, "text-anchor": "middle" }, `${each.calls}×`),
+        s(
+          "title",
+          {},
+          t("traces.edge", {
+            calls: each.calls,
+            errors: each.errors,
+            median: took(each.median),
+            slow: took(each.slow),
+          }),
+        ),
+      );
+    });
+  const boxes = [...place].map(([name, [x, y]]) =>
+    s(
+      "g",
+      { class: "service" },
+      s("rect", { x, y, width: 130, height: 36, rx: 8 }),
+      s(
+        "text",
+        { x: x + 65, y: y + 23, "text-anchor": "middle" },
+        (name || t("traces.outside")).slice(0, 18),
+        s("title", {}, name),
+      ),
+    ),
+  );
+  return card(
+    t("traces.map"),
+    s(
+      "svg",
+      {
+        class: "map",
+        width: columns.length * W,
+        height,
+        role: "img",
+        "aria-label": edges
+          .map((each) => `${each.caller || t("traces.outside")} → ${each.callee}: ${each.calls}`)
+          .join(", "),
+      },
+      arrows,
+      boxes,
+    ),
+  );
 }

@@ -159,7 +159,10 @@ export class Screen {
 
   csi(final, held) {
     const mark = /^[<=>?]/.test(held) ? held[0] : "";
-    const numbers = held.replace(/^[<=>?]/, "").split(/[;:]/).map((part) => parseInt(part, 10) || 0);
+    const numbers = held
+      .replace(/^[<=>?]/, "")
+      .split(/[;:]/)
+      .map((part) => parseInt(part, 10) || 0);
     const n = Math.max(1, numbers[0]);
     if (mark === "?" && (final === "h" || final === "l")) return numbers.forEach((m) => this.mode(m, final === "h"));
     if (mark === ">" && final === "c") return this.reply("\x1b[>0;0;0c");
@@ -203,7 +206,7 @@ export class Screen {
 
   mode(number, on) {
     if (number === 1) this.modes.keys = on;
-    else if (number === 6) (this.modes.origin = on), this.move(0, 0);
+    else if (number === 6) ((this.modes.origin = on), this.move(0, 0));
     else if (number === 7) this.modes.wrap = on;
     else if (number === 25) this.modes.cursor = on;
     else if (number === 2004) this.modes.paste = on;
@@ -231,9 +234,9 @@ export class Screen {
       if (n === 0) style = { ...PLAIN };
       else if (n === 38 || n === 48) {
         const key = n === 38 ? "fg" : "bg";
-        if (numbers[at + 1] === 5) (style[key] = indexed(numbers[at + 2])), (at += 2);
+        if (numbers[at + 1] === 5) ((style[key] = indexed(numbers[at + 2])), (at += 2));
         else if (numbers[at + 1] === 2)
-          (style[key] = `rgb(${numbers.slice(at + 2, at + 5).map((part) => part & 255)})`), (at += 4);
+          ((style[key] = `rgb(${numbers.slice(at + 2, at + 5).map((part) => part & 255)})`), (at += 4));
       } else if (n >= 30 && n <= 37) style.fg = String(n - 30);
       else if (n >= 40 && n <= 47) style.bg = String(n - 40);
       else if (n >= 90 && n <= 97) style.fg = String(n - 82);
@@ -351,7 +354,15 @@ export class Screen {
 
   /** The text of the whole screen, for tests and for people who cannot see it. */
   text() {
-    return this.lines.map((line) => line.map((cell) => cell.ch).join("").trimEnd()).join("\n").trimEnd();
+    return this.lines
+      .map((line) =>
+        line
+          .map((cell) => cell.ch)
+          .join("")
+          .trimEnd(),
+      )
+      .join("\n")
+      .trimEnd();
   }
 }
 

@@ -34,7 +34,8 @@ function* entry(name, item, indent, mask) {
   const hidden = mask && indent === 0 && (name === "data" || name === "stringData") ? mask : null;
   if (hidden && item && typeof item === "object") {
     yield "\n";
-    for (const key of Object.keys(item)) yield* ["  ", h("span", { class: "y-name" }, key), ": ", h("span", { class: "y-hidden" }, hidden), "\n"];
+    for (const key of Object.keys(item))
+      yield* ["  ", h("span", { class: "y-name" }, key), ": ", h("span", { class: "y-hidden" }, hidden), "\n"];
   } else yield* inline(item, indent + 1, false, null);
 }
 
@@ -43,7 +44,11 @@ function* inline(value, indent, dash, mask) {
   const gap = dash ? "" : " ";
   if (typeof value === "string" && value.includes("\n") && !/[^\n\t\x20-\uffff]/.test(value) && !/^\s/.test(value)) {
     yield `${gap}|${value.endsWith("\n") ? (value.endsWith("\n\n") ? "+" : "") : "-"}\n`;
-    const text = value.replace(/\n$/, "").split("\n").map((line) => (line ? "  ".repeat(indent) + line : "")).join("\n");
+    const text = value
+      .replace(/\n$/, "")
+      .split("\n")
+      .map((line) => (line ? "  ".repeat(indent) + line : ""))
+      .join("\n");
     yield h("span", { class: "y-text" }, text);
     yield "\n";
   } else if (value === null || typeof value !== "object") yield* [gap, scalar(value), "\n"];
