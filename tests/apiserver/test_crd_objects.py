@@ -265,6 +265,10 @@ async def test_quotas_count_custom_objects(tabs: Api) -> None:
     assert "exceeded quota: q, requested: count/crontabs.stable.example.com=1" in refused.message
 
 
+@covers(
+    "[sig-api-machinery] CustomResourceDefinition Watch [Privileged:ClusterAdmin] CustomResourceDefinition Watch "
+    "watch on custom resource definition objects [Conformance]"
+)
 async def test_a_watch_sees_objects_come_and_go_and_ends_with_the_definition(tabs: Api) -> None:
     response = await tabs.open("GET", f"{TABS}?watch=1")
     await tabs.post(TABS, tab("a"))

@@ -112,6 +112,17 @@ async def test_versions_without_conversion(api: Api) -> None:
     await until(api, beta, lambda answer: answer.status == 404)
 
 
+async def test_objects_of_versions_that_nobody_serves_go_with_the_definition(api: Api) -> None:
+    await define(api)
+    await api.post(TABS, tab("a"))
+    await api.patch(f"{CRDS}/{NAME}", [{"op": "replace", "path": "/spec/versions/0/served", "value": False}], "json")
+    await until(api, TABS, lambda answer: answer.status == 404)
+    await api.delete(f"{CRDS}/{NAME}")
+    await until(api, f"{CRDS}/{NAME}", lambda answer: answer.status == 404)
+    await define(api)
+    assert (await api.get(TABS))["items"] == []
+
+
 async def test_a_changed_schema_holds_at_once_and_for_what_is_stored(api: Api) -> None:
     await define(api)
     await api.post(TABS, tab("a", color="red"))
@@ -158,3 +169,65 @@ async def test_definitions_of_an_earlier_life_are_served_from_the_start() -> Non
     assert (await Api(second).get(f"{TABS}/a"))["spec"]["image"] == "app:1"
     await second.close()
     await store.close()
+
+
+@covers(
+    "[sig-api-machinery] CustomResourceDefinition resources [Privileged:ClusterAdmin] Simple "
+    "CustomResourceDefinition listing custom resource definition objects works [Conformance]"
+)
+async def test_definitions_are_listed_and_deleted_together(api: Api) -> None:
+    for number in range(10):
+        made = definition(plural=f"t{number}s", singular=f"t{number}", kind=f"T{number}", shortNames=[])
+        made["metadata"]["labels"] = {"of": "test"}
+        await define(api, made)
+    listed = await api.get(f"{CRDS}?labelSelector=of=test")
+    assert len(listed["items"]) == 10
+    assert (await api.delete(f"{CRDS}?labelSelector=of=test")).status == 200
+    await until(api, f"{CRDS}?labelSelector=of=test", lambda answer: answer["items"] == [])
+
+
+async def definitions_of(api: Api) -> set[str]:
+    found = (await api.get("/openapi/v2"))["definitions"]
+    return {name for name in found if name.startswith("com.example.") and not name.endswith("List")}
+
+
+@covers(
+    "[sig-api-machinery] CustomResourcePublishOpenAPI [Privileged:ClusterAdmin] removes definition from spec when "
+    "one version gets changed to not be served [Conformance]"
+)
+@covers(
+    "[sig-api-machinery] CustomResourcePublishOpenAPI [Privileged:ClusterAdmin] updates the published spec when one "
+    "version gets renamed [Conformance]"
+)
+async def test_openapi_follows_the_versions(api: Api) -> None:
+    await define(api, definition(version("v1"), version("v2", storage=False)))
+    one, two = "com.example.stable.v1.CronTab", "com.example.stable.v2.CronTab"
+    assert await definitions_of(api) == {one, two}
+    before = (await api.get("/openapi/v2"))["definitions"][one]
+    rename = [{"op": "replace", "path": "/spec/versions/1/name", "value": "v3"}]
+    await api.patch(f"{CRDS}/{NAME}", rename, "json")
+    await until(api, TABS.replace("/v1/", "/v3/"), lambda answer: answer.status == 200)
+    assert await definitions_of(api) == {one, "com.example.stable.v3.CronTab"}
+    hide = [{"op": "replace", "path": "/spec/versions/1/served", "value": False}]
+    await api.patch(f"{CRDS}/{NAME}", hide, "json")
+    await until(api, TABS.replace("/v1/", "/v3/"), lambda answer: answer.status == 404)
+    assert await definitions_of(api) == {one}
+    assert (await api.get("/openapi/v2"))["definitions"][one] == before
+
+
+@covers(
+    "[sig-api-machinery] CustomResourcePublishOpenAPI [Privileged:ClusterAdmin] works for multiple CRDs of different "
+    "groups [Conformance]"
+)
+@covers(
+    "[sig-api-machinery] CustomResourcePublishOpenAPI [Privileged:ClusterAdmin] works for multiple CRDs of same group "
+    "and version but different kinds [Conformance]"
+)
+async def test_openapi_of_several_definitions(api: Api) -> None:
+    await define(api)
+    await define(api, definition(plural="tasks", singular="task", kind="Task", shortNames=[]))
+    other = definition()
+    other["metadata"]["name"], other["spec"]["group"] = "crontabs.other.example.com", "other.example.com"
+    await define(api, other)
+    wanted = {"com.example.stable.v1.CronTab", "com.example.stable.v1.Task", "com.example.other.v1.CronTab"}
+    assert await definitions_of(api) == wanted

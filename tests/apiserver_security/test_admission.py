@@ -33,6 +33,7 @@ NAMES = [
     "CertificateSubjectRestriction",
     "DefaultIngressClass",
     "RoleEscalation",
+    "CustomResourceDefinitionWarnings",
 ]
 
 

@@ -17,6 +17,7 @@ from sampan.api.types.apiextensions_v1 import (
     CustomResourceDefinition,
     CustomResourceDefinitionNames,
     CustomResourceDefinitionVersion,
+    JSONSchemaProps,
 )
 
 Errors = list[FieldError]
@@ -235,14 +236,24 @@ def _place(schema: Any, path: str, where: str) -> Iterator[FieldError]:
     for name, below in (properties or {}).items():
         yield from _place(below, f"{path}.properties[{name}]", "object fields")
     if isinstance(additional, dict):
-        yield from _place(additional, f"{path}.additionalProperties", "object fields")
+        yield from _untyped(additional, f"{path}.additionalProperties", "object fields")
     if isinstance(items, dict):
-        yield from _place(items, f"{path}.items", "array items")
+        yield from _untyped(items, f"{path}.items", "array items")
     for keyword in ("allOf", "anyOf", "oneOf"):
         for index, below in enumerate(schema.get(keyword) or ()):
             yield from _judging(below, f"{path}.{keyword}[{index}]", mixed)
     if isinstance(schema.get("not"), dict):
         yield from _judging(schema["not"], f"{path}.not", mixed)
+
+
+def _untyped(schema: dict[str, Any], path: str, where: str) -> Iterator[FieldError]:
+    """A place that the definition's type does not speak of, so that it may hold anything."""
+    try:
+        msgspec.convert(schema, JSONSchemaProps)
+    except msgspec.ValidationError as error:
+        yield invalid(path, schema, f"must be a schema object: {error}")
+        return
+    yield from _place(schema, path, where)
 
 
 def _keywords(schema: dict[str, Any], path: str, type: str) -> Iterator[FieldError]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sampan.api import strategy
 from sampan.api.columns import common
 from sampan.api.defaults import cluster
-from sampan.api.errors import FieldError
+from sampan.api.errors import FieldError, invalid
 from sampan.api.kinds.kind import STATUS, Kind
 from sampan.api.types import apiextensions_v1
 from sampan.api.types.apiextensions_v1 import CustomResourceDefinition
@@ -16,7 +16,10 @@ from sampan.api.types.apiextensions_v1 import CustomResourceDefinition
 def _validate(definition: CustomResourceDefinition) -> Sequence[FieldError]:
     from sampan.api.custom import rules  # few servers ever see a definition
 
-    return rules.validate(definition)
+    try:
+        return rules.validate(definition)
+    except RecursionError:
+        return [invalid("spec.versions", "", "schemas are nested too deeply")]
 
 
 def _validate_update(new: CustomResourceDefinition, old: CustomResourceDefinition) -> Sequence[FieldError]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sampan.api import codec, conditions
-from sampan.api.custom.object import CustomObject, make_type
+from sampan.api.custom.object import make_type
 from sampan.api.errors import StatusError
 from sampan.api.kinds.kind import Document, Kind
 from sampan.api.types.apiextensions_v1 import CustomResourceDefinition, CustomResourceDefinitionStatus
@@ -32,10 +32,13 @@ AGAIN = 1.0
 
 
 class _Served(NamedTuple):
-    """What one definition is served as; `key` is everything that it follows from."""
+    """What one definition is served as; `key` is everything that it follows from.
+
+    `every` are its kinds in all versions, `kinds` those of the versions that are served.
+    """
 
     key: tuple[Any, ...]
-    type: type[CustomObject]
+    every: tuple[Kind, ...]
     kinds: tuple[Kind, ...]
 
 
@@ -126,7 +129,7 @@ class Definitions:
     def _judge(
         self, name: str, definition: CustomResourceDefinition
     ) -> tuple[CustomResourceDefinitionStatus, tuple[Kind, ...], str]:
-        """The status, the kinds, and why it cannot be served."""
+        """The status, the kinds of all versions, and why it cannot be served."""
         problem, kinds = "", tuple[Kind, ...]()
         spec = definition.spec
         if (spec.group, spec.names.plural) in self._builtin:
@@ -134,7 +137,7 @@ class Definitions:
         status = judge(definition, self._all(), (problem,) if problem else (), now())
         before = self._served.get(name)
         if not problem and (before is None or before.key != _key(definition, status)):
-            type = before.type if before is not None else make_type(spec.names.kind)
+            type: Any = before.every[0].type if before is not None else make_type(spec.names.kind)
             from sampan.apiserver.crd.kinds import kinds_of  # 10 ms, which servers without definitions save
 
             try:
@@ -144,7 +147,7 @@ class Definitions:
                 problem = f"the schema cannot be used: {error}"
                 status = judge(definition, self._all(), (problem,), now())
         elif before is not None:
-            kinds = before.kinds
+            kinds = before.every
         return status, kinds, problem
 
     async def _serve(
@@ -158,22 +161,18 @@ class Definitions:
         key = _key(definition, status)
         if before is not None and before.key == key:
             return
-        if kinds:
-            await self._cacher.open(kinds[0])
-            type = kinds[0].type
-        else:
-            type = before.type if before is not None else make_type(definition.spec.names.kind)
-        self._served[name] = _Served(key, type, kinds)  # type: ignore[arg-type]
+        await self._cacher.open(kinds[0])
+        versions = {version.name for version in definition.spec.versions if version.served}
+        self._served[name] = _Served(key, kinds, tuple(kind for kind in kinds if kind.version in versions))
         self._announce()
-        if before is not None and before.kinds and before.key[:2] != key[:2]:
+        if before is not None and before.key[:2] != key[:2]:
             # Who watches saw objects in the form they had before.
-            self._cacher.of(before.kinds[0]).fail()
+            self._cacher.of(kinds[0]).fail()
 
     def _withdraw(self, name: str) -> None:
         served = self._served.pop(name)
         self._announce()
-        if served.kinds:
-            self._cacher.close(served.kinds[0])
+        self._cacher.close(served.every[0])
         bell = self._bells.pop(name, None)
         if bell is not None:
             bell.close()
@@ -192,7 +191,7 @@ class Definitions:
 
     async def _clean(self, name: str, definition: CustomResourceDefinition) -> None:
         served = self._served.get(name)
-        kind = served.kinds[0] if served is not None and served.kinds else None
+        kind = served.every[0] if served is not None else None
         if kind is not None and name not in self._bells:
             cache = self._cacher.of(kind)
             self._bells[name] = _Bell(cache, self._changed.set)

@@ -107,7 +107,7 @@ def _part(document: Document, error: FieldError) -> Any:
 def kinds_of(
     definition: CustomResourceDefinition, names: CustomResourceDefinitionNames, type: type[CustomObject]
 ) -> tuple[Kind, ...]:
-    """A Kind per served version, the storage version's objects at the bottom. Raises ValueError, re.error.
+    """A Kind per version, whether it is served or not. Raises ValueError, re.error.
 
     A definition that was never changed has only objects of its storage version's present schema: they are shown as
     they are stored. Those of any other are brought into form when they are read.
@@ -118,8 +118,6 @@ def kinds_of(
     untouched = definition.metadata.generation == 1 and definition.status.storedVersions in ((), (stored.name,))
     made = []
     for version in spec.versions:
-        if not version.served:
-            continue
         custom = CustomKind(definition, version)
         plain = version is stored and untouched
         made.append(
