@@ -7,7 +7,7 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
-from benchmarks import fanout, idle, pods, requests, schedule, service, start, writes
+from benchmarks import fanout, idle, ingress, pods, requests, schedule, service, start, writes
 from benchmarks.figure import Figure, Result, table
 from benchmarks.lab import Lab, lab
 
@@ -17,6 +17,7 @@ FIGURES: tuple[Figure, ...] = (
     *idle.FIGURES,
     *pods.FIGURES,
     *service.FIGURES,
+    *ingress.FIGURES,
     *requests.FIGURES[:1],
     *fanout.FIGURES,
     *requests.FIGURES[1:],

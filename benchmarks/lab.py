@@ -57,6 +57,11 @@ class Lab:
         return PORT + self.number
 
     @property
+    def http_port(self) -> int:
+        """Where Ingresses are served."""
+        return 16080 + self.number
+
+    @property
     def pki(self) -> Path:
         return self.root / self.name / "pki"
 
@@ -66,6 +71,7 @@ class Lab:
             *("--api-port", str(self.port), "--node-port", str(16250 + self.number)),
             *("--pod-cidr", f"10.{240 + 2 * self.number}.0.0/16"),
             *("--service-cidr", f"10.{241 + 2 * self.number}.0.0/16"),
+            *("--http-port", str(self.http_port), "--https-port", str(self.http_port + 100)),
             "--no-kubeconfig",
         )
 
