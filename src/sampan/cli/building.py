@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,6 +23,8 @@ if TYPE_CHECKING:
 REGISTRY = "sampan.dev/apps"
 """What built images are called: `sampan.dev/apps/NAME:DIGEST`; the name leads to no registry."""
 LETTERS = 12
+PROTOCOLS = "https:http:ssh:git:file"
+"""Ways to a repository; git knows others that run commands."""
 
 
 class Declared(NamedTuple):
@@ -67,6 +74,28 @@ def declared(cluster: Local | None, image: str) -> Declared:
     if record is None:
         return Declared()
     return Declared(record.config.exposed_ports, record.config.volumes, True)
+
+
+@contextlib.contextmanager
+def cloned(url: str, ref: str) -> Iterator[Path]:
+    """A shallow clone for the time of a build. Raises CommandError with git's own words."""
+    program = shutil.which("git")
+    if program is None:
+        raise CommandError("error: git is missing; as root: apt-get install git")
+    environ = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": PROTOCOLS}
+    with tempfile.TemporaryDirectory(prefix="sampan-git-") as folder:
+        for words in (
+            ("init", "--quiet", folder),
+            ("-C", folder, "fetch", "--quiet", "--depth=1", "--", url, ref or "HEAD"),
+            ("-C", folder, "checkout", "--quiet", "--detach", "FETCH_HEAD"),
+        ):
+            done = subprocess.run([program, *words], env=environ, capture_output=True, text=True, check=False)
+            if done.returncode:
+                lines = done.stderr.strip().splitlines()
+                fatal = [line.removeprefix("fatal: ") for line in lines if line.startswith("fatal: ")]
+                said = (fatal or lines or [f"git ended with exit code {done.returncode}"])[0]
+                raise CommandError(f"error: {url}{f' ({ref})' if ref else ''}: {said}")
+        yield Path(folder)
 
 
 async def build(cluster: Local, directory: Path, name: str, context: Context) -> str:

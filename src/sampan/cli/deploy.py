@@ -41,6 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     flags.set_up(parser)
     add = parser.add_argument
     add("--image", default="", metavar="NAME", help="deploy this image instead of building one")
+    add("--git", default="", metavar="URL[#REF]", help="build this repository instead of a folder")
     add("--name", default="", metavar="NAME", help="the app's name (else: app.yaml's, the folder's, the image's)")
     add("--type", default="", choices=["", *TYPES], metavar="TYPE", help=" | ".join(TYPES))
     add("--port", type=int, metavar="PORT", help="where the app listens")
@@ -61,12 +62,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(options: argparse.Namespace, context: Context) -> int:
-    if len(options.args) > 1 or (options.args and options.image):
-        raise CommandError("error: name one folder, or an --image")
+    if len([*options.args, *filter(None, (options.image, options.git))]) > 1:
+        raise CommandError("error: name one folder, or an --image, or a repository (--git)")
     folder = Path(options.args[0] if options.args else ".")
     if not options.image and not folder.is_dir():
         raise CommandError(f"error: {folder}: there is no such folder")
-    base, source = (None, "") if options.image else described(folder)
+    base, source = (None, "") if options.image or options.git else described(folder)
     name = _name(options, base, folder)
     async with connect(options, context) as session:
         client = apps.client_of(session)
@@ -107,6 +108,10 @@ def described(folder: Path) -> tuple[Document | None, str]:
 
 def _name(options: argparse.Namespace, base: Document | None, folder: Path) -> str:
     found = options.name or ((base or {}).get("metadata") or {}).get("name")
+    if options.git:
+        found = found or guess.app_name(
+            options.git.partition("#")[0].rstrip("/").removesuffix(".git").rpartition("/")[2]
+        )
     found = found or (guess.of_image(options.image) if options.image else guess.app_name(folder.resolve().name))
     if not found:
         raise CommandError("error: nothing gives the app a name; say --name NAME")
@@ -181,31 +186,35 @@ def _together(old: Iterable[Document], new: list[Document], key: str) -> list[Do
 async def _image(
     document: Document, options: argparse.Namespace, folder: Path, context: Context, source: str, there: App | None
 ) -> None:
-    """Decide what runs: the image that was named, or the one that is built from the folder."""
+    """Decide what runs: the image that was named, or the one that is built from the folder or the repository."""
     spec = document["spec"]
     if options.image:
         spec["source"] = {"image": options.image}
         return
     given = dict(spec.get("source") or {})
-    if given.get("image") and not given.get("path") and not given.get("git"):
+    if given.get("image") and not given.get("path") and not given.get("git") and not options.git:
         if source or there is not None:
             return
-    if given.get("git"):
-        raise CommandError(
-            "error: the source is a git repository: clone it and deploy the folder, or push to the cluster"
-        )
+    if options.git:
+        url, _, ref = options.git.partition("#")
+        given = {"git": {"url": url, **({"ref": ref} if ref else {})}}
     cluster = building.local(options, context)
     if cluster is None:
         raise CommandError(
             "error: images are built on the machine of the cluster, and this context is another one: "
             "build and push the image, then deploy it with --image"
         )
+    where = {"git": given["git"]} if given.get("git") else {"path": given.get("path") or "."}
     if options.dry_run:
-        spec["source"] = {"path": given.get("path") or "."}
+        spec["source"] = where
         return
-    root = folder / (given.get("path") or ".")
-    image = await building.build(cluster, root, document["metadata"]["name"], context)
-    spec["source"] = {"path": given.get("path") or ".", "image": image}
+    name = document["metadata"]["name"]
+    if given.get("git"):
+        with building.cloned(str(given["git"].get("url") or ""), str(given["git"].get("ref") or "")) as root:
+            image = await building.build(cluster, root, name, context)
+    else:
+        image = await building.build(cluster, folder / where["path"], name, context)
+    spec["source"] = {**where, "image": image}
 
 
 def _guess(document: Document, options: argparse.Namespace, context: Context, there: App | None) -> None:

@@ -41,6 +41,11 @@ def of_image(reference: str) -> str:
     return app_name(reference.partition("@")[0].rpartition("/")[2].partition(":")[0])
 
 
+def of_repository(url: str) -> str:
+    """The name in a repository's address: `https://example.com/ann/web.git` as `web`."""
+    return app_name(url.rstrip("/").removesuffix(".git").replace(":", "/").rpartition("/")[2])
+
+
 def guess(
     given: Document,
     *,

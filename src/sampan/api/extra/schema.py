@@ -82,7 +82,8 @@ def _struct(type: type[msgspec.Struct], path: str) -> Schema:
 
 def _schema(node: Node, path: str) -> Schema:
     if node.form == "list" and node.inner is not None:
-        return _described({"type": "array", "items": _schema(node.inner, path)}, path)
+        items = {key: value for key, value in _schema(node.inner, path).items() if key != "description"}
+        return _described({"type": "array", "items": items}, path)
     if node.form == "map" and node.inner is not None:
         return _described({"type": "object", "additionalProperties": _schema(node.inner, f"{path}.*")}, path)
     if node.type is not None:

@@ -23,11 +23,12 @@ from sampan.controllers import owners
 from sampan.controllers.app import children, history, watching
 from sampan.controllers.settings import Settings
 from sampan.runtime.actions import Delete, Emit, Plan, Requeue, UpdateStatus, View
-from sampan.runtime.clock import rfc3339
+from sampan.runtime.clock import rfc3339, unix
 from sampan.runtime.controller import Controller, Watch, unless_unchanged
 
-AGAIN = 2.0
-"""Seconds until pods that are not ready are looked at again, for what their probes and logs say by then."""
+AGAIN, SELDOM = 2.0, 60.0
+"""Seconds until pods that are not ready are looked at again, for what their probes and logs say by then: a fifth of the
+time that they have been so, within these."""
 MEASURED, UNMEASURED = 3.0, 60.0
 """Seconds until figures of pods are asked for again: they come a while after the pods, and in some clusters never."""
 BY_NEED = "need"
@@ -52,7 +53,9 @@ def plan(app: App, view: View) -> Plan:
         if not seen.metrics:
             yield Requeue(UNMEASURED if seen.metrics is None else MEASURED)
     elif app.spec.source.image:
-        yield Requeue(AGAIN)
+        before = conditions.find(app.status.conditions, "PodsReady")
+        since = unix(before.lastTransitionTime) if before is not None else view.now
+        yield Requeue(min(max((view.now - since) / 5, AGAIN), SELDOM))
 
 
 def _unblock(app: App, seen: steps.Seen, now: float) -> Plan:
