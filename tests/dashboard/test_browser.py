@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from tests.dashboard.chromium import Browser
@@ -196,3 +197,20 @@ async def test_everything_has_a_name_for_those_who_cannot_see(console: Console, 
             and not node.get("name", {}).get("value", "").strip()
         ]
         assert not nameless, place
+
+
+async def test_a_trace_is_a_lane_a_span(console: Console, chrome: Browser) -> None:
+    page = await chrome.page()
+    await sign_in(page, console.url, console.token)
+    spans = [
+        {"span": "1", "service": "ingress", "name": "GET /", "start": 1e18, "duration": 48e6},
+        {"span": "2", "parent": "1", "service": "app", "name": "GET /", "start": 1e18 + 12e6, "duration": 24e6},
+        {"span": "3", "parent": "2", "service": "app", "start": 1e18 + 12e6, "duration": 12e6, "error": True},
+    ]
+    shown = await page.run(
+        "import('/console/traces.js').then(({waterfall}) => { document.querySelector('main').replaceChildren(waterfall("
+        f"{json.dumps(spans)})); return [...document.querySelectorAll('.track span')].map((each) =>"
+        " [each.style.left, each.style.width, each.className]); })"
+    )
+    assert shown == [["0%", "100%", ""], ["25%", "50%", ""], ["25%", "25%", "bad"]]
+    await page.wait_text("48.0 ms", "main")
