@@ -136,6 +136,9 @@ def test_another_kubernetes(sampan: Run) -> None:
     assert "deployment.apps/web configured" in again.out
     assert "service/web unchanged" in again.out
     assert "knows no apps" in sampan("releases", "web").err
+    sampan("deploy", "--image", "front:1", "--need", "web=web", "--no-wait")
+    needs = sampan("get", "configmap", "front-needs", "-o", "jsonpath={.data}").out
+    assert yaml.safe_load(needs) == {"WEB_HOST": "web", "WEB_PORT": "80"}
 
 
 def test_why_an_app_works(sampan: Run) -> None:

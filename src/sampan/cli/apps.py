@@ -13,7 +13,7 @@ from sampan.api.errors import StatusError
 from sampan.api.extra import diagnosis, steps
 from sampan.api.extra.diagnosis import Evidence
 from sampan.api.extra.expansion import APP, child
-from sampan.api.extra.sampan_v1 import App
+from sampan.api.extra.sampan_v1 import App, AppSpec
 from sampan.api.kinds.sampan import APP as KIND
 from sampan.api.types import apps_v1, batch_v1, core_v1, discovery_v1, meta_v1, networking_v1
 from sampan.cli.context import CommandError, Context
@@ -98,6 +98,21 @@ async def needed(client: Client, app: App) -> dict[str, App]:
         there = await find(client, need.app, app.metadata.namespace or "default")
         if there is not None:
             found[need.app] = there
+    return found
+
+
+async def needed_services(client: Client, app: App) -> dict[str, App]:
+    """What an app needs where nobody knows apps: a Service of the needed app's name tells its port."""
+    found = {}
+    for need in app.spec.needs:
+        try:
+            service = await client.get(core_v1.Service, need.app, app.metadata.namespace or "default")
+        except StatusError as error:
+            if error.code != 404:
+                raise
+            continue
+        ports = service.spec.ports
+        found[need.app] = App(metadata=service.metadata, spec=AppSpec(port=ports[0].port if ports else None))
     return found
 
 

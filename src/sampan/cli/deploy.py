@@ -261,7 +261,7 @@ async def _elsewhere(session: Session, client: Client, app: App, context: Contex
     context.err("this cluster knows no apps (sampan.dev/v1): the objects that the app stands for are applied instead")
     options = session.options
     try:
-        made = await export.documents(app, {}, client)
+        made = await export.documents(app, await apps.needed_services(client, app), client)
     except StatusError as error:
         raise CommandError(f"error: {error}") from error
     handle, path = tempfile.mkstemp(suffix=".yaml", prefix="sampan-")
