@@ -87,6 +87,16 @@ async def test_what_others_write_into_the_status_stays(lab: Lab) -> None:
     assert node(lab)["status"]["allocatable"]["example.com/dongle"] == "3"
 
 
+async def test_a_node_that_was_given_up_says_within_seconds_that_it_is_there(lab: Lab) -> None:
+    found = node(lab)
+    for condition in found["status"]["conditions"]:
+        condition |= {"status": "Unknown", "reason": "NodeStatusUnknown"}
+    lab.server.put("nodes", found)
+    await lab.advance(11)
+    ready = [each["status"] for each in node(lab)["status"]["conditions"] if each["type"] == "Ready"]
+    assert ready == ["True"]
+
+
 async def test_a_node_that_is_known_already_is_brought_up_to_date(tmp_path: Path) -> None:
     lab = Lab(tmp_path, labels={"zone": "a"})
     lab.server.put("nodes", {"metadata": {"name": "n1", "uid": "x", "labels": {"mine": "1", "zone": "b"}}})

@@ -159,10 +159,11 @@ class Registration:
                 log.debug("status of node %s: %s", self._config.name, error)
 
     async def _look_once(self) -> None:
-        beat = self._clock.now() - self._told_at >= BEAT
+        # The server's copy: others may have called the node not ready while nobody heard from it.
+        self.node = await self._client.get(core_v1.Node, self._config.name)
         known = self.node.status
+        beat = self._clock.now() - self._told_at >= BEAT
         if beat or node_object.changes(known, await self._status(known)):
-            self.node = await self._client.get(core_v1.Node, self._config.name)
             await self._tell(beat=True)
 
     async def _again(self) -> None:
