@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
-from sampan.api.types import networking_v1
+from sampan.api.types import core_v1, networking_v1
 from sampan.network.ingress.compute import compute, references, services_of
 from sampan.network.ingress.model import Listen, Model
 from sampan.network.ingress.nginx import SEARCH
@@ -118,7 +119,15 @@ def test_a_line_leads_to_its_ingress() -> None:
     lines = made.splitlines()
     inside = next(at for at, line in enumerate(lines, 1) if "proxy_pass" in line)
     assert owner(made, inside) == "default/mine"
+    head = next(at for at, line in enumerate(lines, 1) if "location" in line)
+    assert owner(made, head) == "default/mine"
     assert owner(made, lines.index("http {") + 1) == ""
+
+
+def test_nobody_blames_another() -> None:
+    path = "/x{ # ingress default/victim"
+    made = text(compute(objects("", ingress("evil", ("x.localhost", path, "Exact", "a")))))
+    assert owner(made, next(at for at, line in enumerate(made.splitlines(), 1) if "victim" in line)) == "default/evil"
 
 
 def test_what_an_ingress_names() -> None:
@@ -194,6 +203,18 @@ def test_no_text_gets_out_of_its_place(path: str, value: str, regex: bool) -> No
             depth += {"{": 1, "}": -1}.get(letter, 0)
             assert depth >= 0
     assert (depth, quoted) == (0, "")
+
+
+def test_no_comment_becomes_a_line() -> None:
+    evil = ingress("evil", ("x.localhost", "/", "Prefix", "a"))
+    (rule,) = evil.spec.rules
+    assert rule.http is not None
+    resource = core_v1.TypedLocalObjectReference(kind="x\nreturn 200;", name="x")
+    (path,) = rule.http.paths
+    path = structs.replace(path, backend=networking_v1.IngressBackend(resource=resource))
+    rule = structs.replace(rule, http=networking_v1.HTTPIngressRuleValue(paths=(path,)))
+    made = text(compute(objects("", structs.replace(evil, spec=structs.replace(evil.spec, rules=(rule,))))))
+    assert not any(line.strip().startswith("return 200") for line in made.splitlines())
 
 
 def test_a_path_is_matched_by_whole_elements() -> None:

@@ -15,8 +15,8 @@ from sampan.network.ingress import paths
 from sampan.network.ingress.model import Cookie, Listen, Location, Model, Options, Server, Upstream
 from sampan.network.ingress.options import CLOSED
 
-OWNER = "# ingress "
-"""Begins the comment that names an Ingress."""
+OWNER = "{ # ingress "
+"""Ends the first line of a location, before the name of its Ingress."""
 
 IDLE = 64
 """Connections to pods that each worker keeps for later requests, of each service."""
@@ -72,8 +72,9 @@ def farewell(text: str) -> str:
 def owner(text: str, line: int) -> str:
     """The Ingress that wrote a line (from 1), "" when none did."""
     for above in reversed(text.splitlines()[:line]):
-        if above.strip().startswith(OWNER):
-            return above.strip().removeprefix(OWNER)
+        if OWNER in above:
+            # A path may hold the same words: the last ones are ours.
+            return above.rpartition(OWNER)[2]
         if above.startswith("    }"):
             return ""
     return ""
@@ -254,7 +255,7 @@ class _Server:
         yield f"        if (-f {self.frame.directory}/leaving-{GENERATION}) {{ set $leaving 1; }}"
         root = next((each for each in self.server.locations if each.options.app_root), None)
         if root is not None and "/" not in self.exact:
-            yield f"        location = / {{ {OWNER}{root.owner}"
+            yield f"        location = / {OWNER}{root.owner}"
             yield f"            return 302 {quote('$scheme://$host_asked' + root.options.app_root)};"
             yield "        }"
         for location in self.server.locations:
@@ -274,9 +275,9 @@ class _Server:
                     yield f"        listen [::]:{port}{words}{last};"
 
     def location(self, location: Location) -> Iterator[str]:
-        body = [f"            {OWNER}{location.owner}", *self.body(location)]
+        body = tuple(self.body(location))
         for head in self.heads(location):
-            yield f"        location {head} {{"
+            yield f"        location {head} {OWNER}{location.owner}"
             yield from body
             yield "        }"
 
@@ -312,7 +313,8 @@ class _Server:
         if options.redirect:
             yield f"{indent}return {options.redirect_code} {quote(options.redirect)};"
         elif not location.upstream:
-            yield f"{indent}# {location.why}"
+            # A comment ends with its line: what is told must not begin another.
+            yield f"{indent}# {''.join(each if each.isprintable() else ' ' for each in location.why)}"
             yield f'{indent}return 503 "503: nobody answers here: the service, its port or its pods are missing\\n";'
         else:
             yield from self.passing(location)
