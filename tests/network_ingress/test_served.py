@@ -16,7 +16,13 @@ from tests.network_ingress import manifests
 from tests.network_ingress.load import visitors
 from tests.network_ingress.served import Published
 
-pytestmark = pytest.mark.e2e
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(
+        not os.environ.get("SAMPAN_TEST_INGRESS"),
+        reason="needs ports 80 and 443 of this machine for itself: set SAMPAN_TEST_INGRESS=1",
+    ),
+]
 
 
 def test_by_host_and_path(published: Published) -> None:
@@ -141,7 +147,7 @@ def test_nginx_outlives_the_node_process_and_comes_back_when_it_ends(published: 
     eventually(lambda: published.says("lasting.localhost"), "the Ingress answers")
     before, node = published.nginx(), published.machine.pids()["node"]
     os.kill(node, signal.SIGKILL)
-    assert published.says("lasting.localhost") == "one", "nobody is needed for requests"
+    assert published.ask("lasting.localhost").body.startswith("one"), "nobody is needed for requests"
     eventually(lambda: published.machine.pids()["node"] not in (0, node), "the node's process is there again")
     published.publish("second", ("second.localhost", "/", "Prefix", "two"))
     eventually(lambda: published.says("second.localhost") == "two", "it changes the nginx that it found")
