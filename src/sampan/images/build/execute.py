@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,6 +81,7 @@ def _prepare(workshop: Workshop, tools: Tools, bench: Bench, job: Job) -> None:
     stubs = f"{bench.data}/stubs"
     os.mkdir(stubs, 0o755)
     with rootfs.merged(job.layers, bench.data) as view:
+        _check_program(view, job)
         top = view.attributes("")
         _copy_attributes(stubs, top.mode, top.uid, top.gid)
         for target in (*(f"/{name}" for name in _OURS), *targets):
@@ -92,6 +94,19 @@ def _prepare(workshop: Workshop, tools: Tools, bench: Bench, job: Job) -> None:
     mounts.overlay(root, [stubs, *job.layers], upper(bench), f"{bench.data}/work")
     document = _document(workshop, tools, bench, job, root)
     state.write_file(f"{bench.run}/config.json", msgspec.json.encode(document))
+
+
+def _check_program(view: Rootfs, job: Job) -> None:
+    """Raises BuildError for a program that is nowhere: the OCI runtime's words would name its own steps."""
+    program = job.words[0]
+    places = job.env.get("PATH", "").split(":") if "/" not in program else [job.workdir]
+    lent = [*(bind.target for bind in job.binds), *(target for target, _ in job.memories)]
+    for place in places:
+        path = posixpath.normpath(posixpath.join("/", place, program))
+        if view.status(path) is not None or any(f"{path}/".startswith(f"{target.rstrip('/')}/") for target in lent):
+            return
+    hint = 'its shell runs a RUN: build on an image that has it, or write RUN ["/program", "argument"]'
+    raise BuildError(f"the image has no {program}", hint if program.endswith("sh") else "is its name right?")
 
 
 def _stub(view: Rootfs, stubs: str, target: str, *, directory: bool) -> None:

@@ -5,6 +5,7 @@ Entries come sorted, times are one given second, owners are numbers without name
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import stat
@@ -44,6 +45,7 @@ class Archive:
         self._tar = tarfile.open(fileobj=sink, mode="w|", format=tarfile.PAX_FORMAT, bufsize=CHUNK)  # noqa: SIM115
         self._sink = sink
         self._epoch = epoch
+        self._ended = False
         self.written = 0
 
     def __enter__(self) -> Archive:
@@ -53,10 +55,17 @@ class Archive:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.__exit__(kind, error, trace)
+        try:
+            if not self._ended:  # what it still has to write goes to a file that is dropped
+                with contextlib.suppress(OSError):
+                    self._tar.close()
+                    self._sink.flush()
+        finally:
+            self._writer.__exit__(kind, error, trace)
 
     def commit(self) -> tuple[str, int]:
         """End the archive; returns (digest, size). The digest is the layer's diffID as well: it is not compressed."""
+        self._ended = True
         self._tar.close()
         self._sink.flush()
         size = self._writer.written

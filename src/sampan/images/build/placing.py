@@ -141,6 +141,8 @@ class Placing:
         while parent and parent not in self._entries:
             if self.rootfs.is_directory(parent):
                 found = self.rootfs.attributes(parent)
+            elif self.rootfs.status(parent) is not None:
+                raise BuildError(f"/{parent} is a file in the image", "a directory cannot take its place: remove it")
             else:
                 found = Attributes(0o755, *self.owner)
             self._entries[parent] = _Entry(found)

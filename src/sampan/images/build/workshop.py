@@ -47,15 +47,26 @@ class Workshop:
     @contextlib.contextmanager
     def bench(self) -> Iterator[Bench]:
         """A directory of one's own, gone at the end with all mounts below it."""
-        id = os.urandom(6).hex()
-        made = Bench(id, f"{self.data}/work/{id}", f"{self.run}/{id}")
-        for path in (made.data, made.run):
-            os.makedirs(path, mode=0o700)
-        lock = _locked(f"{made.data}/{_LOCK}", fcntl.LOCK_EX)
+        made, lock = self._occupied()
         try:
             yield made
         finally:
             _clear(made)
+            os.close(lock)
+
+    def _occupied(self) -> tuple[Bench, int]:
+        """A new directory and the lock on it; a sweep that came in between took the directory away."""
+        while True:
+            id = os.urandom(6).hex()
+            made = Bench(id, f"{self.data}/work/{id}", f"{self.run}/{id}")
+            os.makedirs(made.run, mode=0o700)
+            os.makedirs(made.data, mode=0o700)
+            try:
+                lock = _locked(f"{made.data}/{_LOCK}", fcntl.LOCK_EX)
+            except FileNotFoundError:
+                continue
+            if os.fstat(lock).st_nlink:
+                return made, lock
             os.close(lock)
 
     async def tools(self) -> Tools:
