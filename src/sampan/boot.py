@@ -70,6 +70,7 @@ def preload() -> None:
     """Import before the fork what the processes would import after it."""
     import sampan.apiserver.server
     import sampan.controllers.manager
+    import sampan.delivery.room
     import sampan.host.runtime
     import sampan.images.store
     import sampan.local_registry
@@ -117,6 +118,7 @@ def make_identities(cluster: ClusterConfig, node: Node) -> None:
         pki.Identity("controller-manager", "system:kube-controller-manager"),
         pki.Identity("scheduler", "system:kube-scheduler"),
         pki.Identity("ingress", "system:sampan:ingress"),
+        pki.Identity("delivery", "system:sampan:delivery"),
         pki.Identity("node", f"system:node:{node.name}", ("system:nodes",), (node.name, node.ip, "127.0.0.1")),
     ):
         authority.ensure(identity)
@@ -265,6 +267,7 @@ async def run_manager(cluster: ClusterConfig, channel: Channel) -> None:
 
 async def run_node(cluster: ClusterConfig, node: Node, channel: Channel) -> None:
     from sampan import local_registry
+    from sampan.delivery.room import Delivery
     from sampan.host.runtime import OCIRuntime
     from sampan.http.server import Server as HttpServer
     from sampan.monitor.receiver import PORT as TRACES
@@ -288,6 +291,8 @@ async def run_node(cluster: ClusterConfig, node: Node, channel: Channel) -> None
         cluster, ingress.Node(node.name, node.ip), informers, Client(publisher, ALL, user_agent="sampan-ingress")
     )
     network = Network(cluster, node.name, informers, ingress=published)
+    deliverer = transport_as(cluster, "delivery")
+    delivery = Delivery(cluster, node.name, Client(deliverer, ALL, user_agent="sampan-delivery"))
     await network.setup()
     runtime = await open_runtime(OCIRuntime, cluster, images, network.pods)
     try:
@@ -302,8 +307,8 @@ async def run_node(cluster: ClusterConfig, node: Node, channel: Channel) -> None
             collector,
             Access(client, node.name),
             config.places,
-            metrics=lambda: (*network.samples(), *monitor.samples()),
-            more={"monitor": monitor.answer},
+            metrics=lambda: (*network.samples(), *monitor.samples(), *delivery.samples()),
+            more={"monitor": monitor.answer, "delivery": delivery.answer},
         )
         directory = cluster.pki_dir
         tls = server_context(directory / "node.crt", directory / "node.key", directory / "ca.crt")
@@ -321,6 +326,7 @@ async def run_node(cluster: ClusterConfig, node: Node, channel: Channel) -> None
                 group.create_task(images.collect(), name="image leftovers")
                 group.create_task(local_registry.run(cluster, images, transport_as(cluster, "admin")), name="registry")
                 group.create_task(monitor.run(), name="monitor")
+                group.create_task(delivery.run(), name="delivery")
                 await agent.registration.registered.wait()
                 await network.ready()
                 channel.ready()
@@ -331,6 +337,7 @@ async def run_node(cluster: ClusterConfig, node: Node, channel: Channel) -> None
     finally:
         await runtime.close()
         await publisher.close()
+        await deliverer.close()
         await transport.close()
         images.close()
 

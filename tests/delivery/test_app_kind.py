@@ -116,7 +116,7 @@ async def test_the_table(cluster: Cluster) -> None:
 
 
 def test_every_field_is_explained() -> None:
-    from sampan.api.extra.schema import WORDS, app
+    from sampan.api.extra.schema import RUN_WORDS, WORDS, schemas
 
     def fields(schema: dict, path: str = "") -> list[str]:
         inner = schema.get("items", schema)
@@ -125,5 +125,7 @@ def test_every_field_is_explained() -> None:
             found += [f"{path}{name}", *fields(member, f"{path}{name}.")]
         return found
 
-    told = [path for path in fields(app()) if not path.startswith(("spec.resources.", "status.conditions."))]
-    assert set(told) == WORDS.keys() - {""}
+    foreign = ("spec.resources.", "status.conditions.")
+    for kind, words in (("App", WORDS), ("PipelineRun", RUN_WORDS)):
+        told = [path for path in fields(schemas()["sampan.dev", "v1", kind]) if not path.startswith(foreign)]
+        assert set(told) == words.keys() - {""}

@@ -2,7 +2,9 @@
 
 Hand-written, and pure like the rest of `api`.
 
-sampan_v1.py        the Structs
+sampan_v1.py        the Structs of App
+pipelinerun_v1.py   the Structs of PipelineRun
+pipelineruns.py     what a PipelineRun may say and what it leaves open
 metrics_v1beta1.py  what pods and nodes use
 defaults.py         what an App leaves open
 validation.py       what an App may say

@@ -1,12 +1,14 @@
-"""OpenAPI of sampan.dev/v1: what `kubectl explain app` tells. Made from the Structs; the words are here."""
+"""OpenAPI of sampan.dev/v1: what `kubectl explain` tells of its kinds. Made from the Structs; the words are here."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from sampan.api import shapes
+from sampan.api.extra.pipelinerun_v1 import PipelineRun
 from sampan.api.extra.sampan_v1 import App
 from sampan.api.shapes import Node
 
@@ -55,6 +57,38 @@ WORDS = {
     "status.ready": "Pods that can serve, of those wanted.",
     "status.url": "Where the app answers.",
 }
+RUN_WORDS = {
+    "": "PipelineRun is one commit on its way through the pipeline of an app.",
+    "spec": "What runs; fixed once made, except for abort.",
+    "spec.app": "The app whose pipeline runs; it is made by the first run that deploys it.",
+    "spec.source": "The commit.",
+    "spec.source.url": "A repository elsewhere; without it the cluster's own one of the app.",
+    "spec.source.ref": "refs/heads/BRANCH or refs/tags/TAG.",
+    "spec.source.commit": "The commit's full name, 40 hexadecimal digits; may be left open by hand: the newest one.",
+    "spec.trigger": "Why it runs.",
+    "spec.trigger.kind": "push, webhook or manual.",
+    "spec.trigger.by": "Who it was.",
+    "spec.trigger.message": "The commit's subject, or another reason.",
+    "spec.parameters": "Values of the Jenkinsfile's parameters.",
+    "spec.abort": "true asks for an end.",
+    "status": "What is; written by the cluster.",
+    "status.phase": "Pending, Running, Succeeded, Unstable, Failed or Aborted.",
+    "status.number": "Counts the runs of the app.",
+    "status.node": "Where it runs, and where its log and its artifacts are.",
+    "status.commit": "The commit that runs.",
+    "status.stages": "The stages that there are so far, in the order of the pipeline.",
+    "status.stages.name": "As in the Jenkinsfile.",
+    "status.stages.phase": "Pending, Running, Succeeded, Unstable, Failed, Aborted or Skipped.",
+    "status.stages.startedAt": "When it began.",
+    "status.stages.finishedAt": "When it ended.",
+    "status.stages.message": "Why it ended so.",
+    "status.stages.pod": "Where its steps ran.",
+    "status.image": "The image that was built.",
+    "status.release": "The release that was deployed.",
+    "status.message": "Why it ended so.",
+    "status.startedAt": "When it began.",
+    "status.finishedAt": "When it ended.",
+}
 _SCALARS: dict[str, Schema] = {
     "string": {"type": "string"},
     "bool": {"type": "boolean"},
@@ -66,30 +100,34 @@ _SCALARS: dict[str, Schema] = {
 }
 
 
-def app() -> Schema:
-    """The schema of an App, without what every object has."""
-    made = _struct(App, "")
-    for name in ("apiVersion", "kind", "metadata"):
-        made["properties"].pop(name)
-    return made
+def schemas() -> dict[tuple[str, str, str], Schema]:
+    """The schemas of the group's kinds, without what every object has."""
+    made = {"App": _Writer(WORDS).struct(App, ""), "PipelineRun": _Writer(RUN_WORDS).struct(PipelineRun, "")}
+    for schema in made.values():
+        for name in ("apiVersion", "kind", "metadata"):
+            schema["properties"].pop(name)
+    return {("sampan.dev", "v1", name): schema for name, schema in made.items()}
 
 
-def _struct(type: type[msgspec.Struct], path: str) -> Schema:
-    below = f"{path}." if path else ""
-    properties = {name: _schema(node, below + name) for name, node in shapes.fields(type).items()}
-    return _described({"type": "object", "properties": properties}, path)
+class _Writer:
+    def __init__(self, words: Mapping[str, str]) -> None:
+        self._words = words
 
+    def struct(self, type: type[msgspec.Struct], path: str) -> Schema:
+        below = f"{path}." if path else ""
+        properties = {name: self._schema(node, below + name) for name, node in shapes.fields(type).items()}
+        return self._described({"type": "object", "properties": properties}, path)
 
-def _schema(node: Node, path: str) -> Schema:
-    if node.form == "list" and node.inner is not None:
-        items = {key: value for key, value in _schema(node.inner, path).items() if key != "description"}
-        return _described({"type": "array", "items": items}, path)
-    if node.form == "map" and node.inner is not None:
-        return _described({"type": "object", "additionalProperties": _schema(node.inner, f"{path}.*")}, path)
-    if node.type is not None:
-        return _struct(node.type, path)
-    return _described(dict(_SCALARS.get(node.form, {})), path)
+    def _schema(self, node: Node, path: str) -> Schema:
+        if node.form == "list" and node.inner is not None:
+            items = {key: value for key, value in self._schema(node.inner, path).items() if key != "description"}
+            return self._described({"type": "array", "items": items}, path)
+        if node.form == "map" and node.inner is not None:
+            inner = self._schema(node.inner, f"{path}.*")
+            return self._described({"type": "object", "additionalProperties": inner}, path)
+        if node.type is not None:
+            return self.struct(node.type, path)
+        return self._described(dict(_SCALARS.get(node.form, {})), path)
 
-
-def _described(schema: Schema, path: str) -> Schema:
-    return {**({"description": WORDS[path]} if path in WORDS else {}), **schema}
+    def _described(self, schema: Schema, path: str) -> Schema:
+        return {**({"description": self._words[path]} if path in self._words else {}), **schema}

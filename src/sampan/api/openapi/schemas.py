@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from sampan.api.extra import schema as app_schema
+from sampan.api.extra import schema as extra_schema
 
 VERSION = "v1.37.0"
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
@@ -44,7 +44,7 @@ class Schemas:
             if len(gvks := schema.get("x-kubernetes-group-version-kind", ())) == 1
             for gvk in gvks
         }
-        for gvk, schema in {("sampan.dev", "v1", "App"): app_schema.app(), **custom}.items():
+        for gvk, schema in {**extra_schema.schemas(), **custom}.items():
             self._add_custom(gvk, schema)
         self._reached.clear()
 

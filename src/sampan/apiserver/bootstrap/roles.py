@@ -273,7 +273,7 @@ ROLES: dict[str, Role] = {
     "system:kube-scheduler": Role(SCHEDULER),
     "system:cluster-trust-bundle-discovery": Role((rule(READ, CERTIFICATES, "clustertrustbundles"),)),
     # Sampan's own kinds: whoever may change Deployments may change apps, whoever may read them may read apps.
-    "sampan:aggregate-to-edit": Role((rule(WRITE, "sampan.dev", "apps"),), feeds="edit"),
+    "sampan:aggregate-to-edit": Role((rule(WRITE, "sampan.dev", "apps pipelineruns"),), feeds="edit"),
     # What publishes Ingresses: it may read the certificates that they name.
     "sampan:ingress": Role(
         (
@@ -284,7 +284,24 @@ ROLES: dict[str, Role] = {
             EVENTS,
         )
     ),
-    "sampan:aggregate-to-view": Role((rule(READ, "sampan.dev", "apps apps/status"),), feeds="view"),
+    # What runs pipelines: pods for their steps, credentials from Secrets, and in the end the App with its new image.
+    "sampan:delivery": Role(
+        (
+            rule(f"{READ} create delete patch update", "sampan.dev", "pipelineruns"),
+            rule("update patch", "sampan.dev", "pipelineruns/status"),
+            rule(f"{READ} create patch update", "sampan.dev", "apps"),
+            rule(f"{READ} create delete", "core", "pods"),
+            rule("get", "core", "pods/log"),
+            rule("create get", "core", "pods/exec"),
+            rule("get", "core", "configmaps nodes secrets"),
+            rule(READ, "core", "events persistentvolumeclaims services"),
+            rule(READ, "apps", "controllerrevisions daemonsets deployments replicasets statefulsets"),
+            EVENTS,
+        )
+    ),
+    "sampan:aggregate-to-view": Role(
+        (rule(READ, "sampan.dev", "apps apps/status pipelineruns pipelineruns/status"),), feeds="view"
+    ),
 }
 
 _MASTERS, _AUTHENTICATED = "Group system:masters", "Group system:authenticated"
@@ -304,5 +321,6 @@ BINDINGS: dict[str, tuple[str, ...]] = {
     "system:service-account-issuer-discovery": ("Group system:serviceaccounts",),
     "system:cluster-trust-bundle-discovery": ("Group system:serviceaccounts",),
     "sampan:ingress": ("User system:sampan:ingress",),
+    "sampan:delivery": ("User system:sampan:delivery",),
 }
 """Cluster role -> subjects of the binding of the same name."""

@@ -1,0 +1,71 @@
+"""What the node's server answers about runs, below /delivery. Who may ask, the API server has decided.
+
+log/NAMESPACE/RUN               the log; follow=true goes on to the run's end
+artifacts/NAMESPACE/RUN         names and sizes of what was archived, as JSON
+artifacts/NAMESPACE/RUN?path=   one of them
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from sampan.delivery import runlog, trees
+from sampan.delivery.places import Places
+from sampan.delivery.runner import Runner
+from sampan.http.types import Request, Response
+
+BLOCK = 1 << 18
+_TEXT = (("Content-Type", "text/plain; charset=utf-8"),)
+_JSON = (("Content-Type", "application/json"),)
+_BYTES = (("Content-Type", "application/octet-stream"),)
+
+
+async def answer(runner: Runner, places: Places, request: Request, rest: Sequence[str]) -> Response:
+    if request.method not in ("GET", "HEAD"):
+        return Response(405, b"this is for reading only\n", _TEXT)
+    if len(rest) != 3:
+        return Response(404, b"ask for log/NAMESPACE/RUN or artifacts/NAMESPACE/RUN\n", _TEXT)
+    what, namespace, name = rest
+    try:
+        log, kept = places.log(namespace, name), places.artifacts(namespace, name)
+    except ValueError as error:
+        return Response(400, f"{error}\n".encode(), _TEXT)
+    if what == "log":
+        if request.param("follow").lower() in ("1", "true"):
+            return Response(200, _stream(runner.follow(namespace, name)), _TEXT)
+        found = await asyncio.to_thread(runlog.lines, log)
+        return Response(200, "".join(f"{line}\n" for line in found).encode(), _TEXT)
+    if what == "artifacts":
+        return await asyncio.to_thread(_artifacts, kept, request.param("path"))
+    return Response(404, b"there are log and artifacts\n", _TEXT)
+
+
+async def _stream(lines: AsyncIterator[str]) -> AsyncIterator[bytes]:
+    async for line in lines:
+        yield f"{line}\n".encode()
+
+
+def _artifacts(directory: Path, path: str) -> Response:
+    if not path:
+        found = [{"path": each.path, "size": each.size} for each in trees.files(directory)]
+        return Response(200, msgspec.json.encode(found), _JSON)
+    try:
+        descriptor = trees.open_file(directory, path)
+    except OSError as error:
+        return Response(404, f"{path}: {error.strerror or error}\n".encode(), _TEXT)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return Response(404, f"{path} is no file\n".encode(), _TEXT)
+    return Response(200, _file(descriptor), _BYTES)
+
+
+async def _file(descriptor: int) -> AsyncIterator[bytes]:
+    with open(descriptor, "rb") as file:  # noqa: ASYNC230 - a descriptor is open already
+        while block := await asyncio.to_thread(file.read, BLOCK):
+            yield block

@@ -1,0 +1,84 @@
+"""PipelineRun as a kind: what it may say, what it leaves open, what of it is fixed, how it is shown."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from sampan.api.errors import StatusError
+from sampan.api.extra.pipelinerun_v1 import PipelineRun, PipelineRunSpec, RunSource, RunTrigger
+from sampan.api.types import meta_v1
+from sampan.testing.cluster import Cluster
+
+pytestmark = pytest.mark.cluster(nodes=0, controllers=())
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def run(**spec: Any) -> PipelineRun:
+    given = {"app": "web", "source": RunSource(ref="refs/heads/main", commit=COMMIT)} | spec
+    return PipelineRun(
+        metadata=meta_v1.ObjectMeta(generateName="web-", namespace="default"), spec=PipelineRunSpec(**given)
+    )
+
+
+async def test_a_new_run_waits(cluster: Cluster) -> None:
+    made = await cluster.client.create(run())
+    assert made.status.phase == "Pending"
+    assert made.spec.trigger.kind == "manual"
+    assert made.metadata.labels == {"sampan.dev/app": "web"}
+    assert (made.metadata.name or "").startswith("web-")
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"app": ""}, "spec.app: Required value: the app whose pipeline runs"),
+        ({"app": "Web"}, "spec.app: Invalid value"),
+        ({"source": RunSource(ref="refs/heads/main", commit="abc")}, "must be a commit's full name"),
+        ({"source": RunSource(ref="main", commit=COMMIT)}, "must be refs/heads/BRANCH or refs/tags/TAG"),
+        ({"source": RunSource(ref="refs/heads/../x", commit=COMMIT)}, "must be refs/heads/BRANCH or refs/tags/TAG"),
+        ({"source": RunSource(url="ext::sh -c id", ref="refs/heads/main", commit=COMMIT)}, "must begin with one of"),
+        ({"source": RunSource(ref="refs/heads/main"), "trigger": RunTrigger(kind="push")}, "spec.source.commit: Req"),
+        ({"trigger": RunTrigger(kind="cron")}, 'supported values: "manual", "push", "webhook"'),
+        ({"parameters": {"a b": "c"}}, "spec.parameters"),
+        ({"parameters": {"A": "x" * 5000}}, "no more than 4096 letters"),
+    ],
+)
+async def test_what_a_run_may_not_say(cluster: Cluster, spec: dict[str, Any], words: str) -> None:
+    with pytest.raises(StatusError) as refused:
+        await cluster.client.create(run(**spec))
+    assert refused.value.code == 422
+    assert words in str(refused.value)
+
+
+async def test_by_hand_the_commit_may_stay_open(cluster: Cluster) -> None:
+    await cluster.client.create(run(source=RunSource(ref="refs/heads/main")))
+
+
+async def test_the_spec_is_fixed_except_for_abort(cluster: Cluster) -> None:
+    made = await cluster.client.create(run())
+    name = made.metadata.name or ""
+    with pytest.raises(StatusError, match="fixed once the run is made"):
+        await cluster.client.patch(PipelineRun, name, "default", body={"spec": {"app": "other"}})
+    asked = await cluster.client.patch(PipelineRun, name, "default", body={"spec": {"abort": True}})
+    assert asked.spec.abort
+    with pytest.raises(StatusError, match="cannot be taken back"):
+        await cluster.client.patch(PipelineRun, name, "default", body={"spec": {"abort": None}})
+
+
+async def test_the_table(cluster: Cluster) -> None:
+    made = await cluster.client.create(run())
+    stages = [{"name": "Test", "phase": "Succeeded"}, {"name": "Build", "phase": "Running"}]
+    body = {"status": {"phase": "Running", "number": 3, "stages": stages}}
+    await cluster.client.patch(PipelineRun, made.metadata.name or "", "default", body=body, subresource="status")
+    accept = {"accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+    path = "/apis/sampan.dev/v1/namespaces/default/pipelineruns"
+    response = await cluster.client.raw("GET", path, {"fieldSelector": "spec.app=web"}, headers=accept)
+    table = json.loads(await response.read())
+    assert [column["name"] for column in table["columnDefinitions"] if not column["priority"]] == [
+        *("Name", "App", "Number", "Branch", "Commit", "Phase", "Stage", "Age")
+    ]
+    assert table["rows"][0]["cells"][1:7] == ["web", 3, "main", "01234567", "Running", "Build"]
