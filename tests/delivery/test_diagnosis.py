@@ -223,3 +223,16 @@ def test_published_by_an_ingress_controller() -> None:
     )
     found = judged(ingress=ingress)["Published"]
     assert (found.status, found.message) == ("True", "http://web.localhost:8080")
+
+
+def test_published_with_tls_at_the_second_port() -> None:
+    ingress = one(
+        """
+        apiVersion: networking.k8s.io/v1
+        kind: Ingress
+        metadata: {name: web}
+        spec: {rules: [{host: web.localhost}], tls: [{hosts: [web.localhost]}]}
+        status: {loadBalancer: {ingress: [{ip: 127.0.0.1, ports: [{port: 8080}, {port: 8443}]}]}}
+        """
+    )
+    assert judged(ingress=ingress)["Published"].message == "https://web.localhost:8443"

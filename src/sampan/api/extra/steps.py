@@ -330,7 +330,7 @@ def url(app: App, seen: Seen) -> str:
             scheme = "https" if any(app.spec.host in each.hosts for each in seen.ingress.spec.tls) else "http"
             usual = {"http": 80, "https": 443}[scheme]
             ports = [port.port for place in places for port in place.ports]
-            tail = f":{ports[0]}" if ports and usual not in ports else ""
+            tail = f":{ports[-1 if scheme == 'https' else 0]}" if ports and usual not in ports else ""
             return f"{scheme}://{app.spec.host}{tail}"
     return address(app)
 

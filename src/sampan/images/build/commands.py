@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from sampan.images.build import certificates
 from sampan.images.build.execute import Bind
 from sampan.images.build.instructions import Run
 from sampan.images.build.metadata import PROXIES
@@ -58,16 +59,18 @@ def script(bench: Bench, content: str) -> Bind:
 
 
 def environment(state: State, request: Request) -> dict[str, str]:
-    """ARGs, then the image's own; proxies of who builds, and the time that programs should write into files."""
-    proxies = {name: value for name, value in request.environment.items() if name in PROXIES}
-    proxies |= {name: value for name, value in request.arguments.items() if name in PROXIES}
-    return {"SOURCE_DATE_EPOCH": str(request.epoch), **proxies, **state.values}
+    """ARGs and the image's own; proxies and certificates of who builds; the time for programs to write into files."""
+    lent = {name: value for name, value in request.environment.items() if name in PROXIES}
+    lent |= {name: value for name, value in request.arguments.items() if name in PROXIES}
+    if request.certificates:
+        lent |= dict.fromkeys(certificates.VARIABLES, certificates.TARGET)
+    return {"SOURCE_DATE_EPOCH": str(request.epoch), **lent, **state.values}
 
 
 def counted(env: Mapping[str, str], state: State) -> list[list[str]]:
-    """What of the environment makes a different layer: proxies do not, unless an ARG or ENV names them."""
-    own = state.values
-    return sorted([name, value] for name, value in env.items() if name not in PROXIES or name in own)
+    """What of the environment makes a different layer: the machine's does not, unless an ARG or ENV names it."""
+    own, machines = state.values, {*PROXIES, *certificates.VARIABLES}
+    return sorted([name, value] for name, value in env.items() if name not in machines or name in own)
 
 
 def hint(code: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from sampan.images.build import (
     cache,
+    certificates,
     commands,
     copying,
     downloads,
@@ -234,6 +235,8 @@ class Files:
                 made = await self._mounts(plans, bench, held)
                 if command.script:
                     made.binds.append(commands.script(bench, command.script))
+                if self.request.certificates:
+                    made.binds.append(execute.Bind(self.request.certificates, certificates.TARGET, readonly=True))
                 await self._execute(step, state, command.words, {**env, **made.env}, made, bench, report)
             layer = await self.store.call(
                 lambda: layering.changed(self.store, execute.upper(bench), self.request.epoch)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sampan.images.build import detect, ignore, parse
+from sampan.images.build import certificates, detect, ignore, parse
 from sampan.images.build.errors import BuildError
 from sampan.images.build.ignore import Ignore
 from sampan.images.build.instructions import Dockerfile
@@ -135,4 +135,5 @@ def request(
         no_cache,
         pull,
         epoch(given or {}, surroundings),
+        certificates.of_machine(surroundings),
     )

@@ -20,7 +20,10 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`context` is the directory that COPY sees; `names` are references; `environment` has the proxies for RUN."""
+    """`context` is the directory that COPY sees; `names` are references; `environment` has the proxies for RUN.
+
+    `certificates` is a file with the authorities that RUNs should trust, "" for those of the image.
+    """
 
     file: Dockerfile
     context: str
@@ -34,6 +37,7 @@ class Request:
     no_cache: bool = False
     pull: bool = False
     epoch: int = EPOCH
+    certificates: str = ""
 
 
 @dataclass(frozen=True, slots=True)

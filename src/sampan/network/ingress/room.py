@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from sampan.api import codec
 from sampan.api.errors import StatusError
 from sampan.api.types import core_v1, discovery_v1, meta_v1, networking_v1
 from sampan.client.cache import key_of
@@ -332,17 +333,17 @@ class Ingress:
     async def _write_statuses(self) -> None:
         """The node's address on the Ingresses that it serves; none on those that it served before."""
         served = set() if self.problem else set(self.model.served) - self._refused.keys()
-        mine = (networking_v1.IngressLoadBalancerIngress(ip=self._node.ip),)
+        mine = (_address(self._node.ip, self._listen),)
         for ingress in tuple(self._ingresses.all()):
             name, has = compute.name_of(ingress), ingress.status.loadBalancer.ingress
             if name in served and has != mine:
-                await self._set_status(ingress, [{"ip": self._node.ip}])
+                await self._set_status(ingress, [codec.document(each) for each in mine])
                 self._recorder.emit(ingress, "Normal", "Published", f"answers at {', '.join(self._urls(ingress))}")
             elif name not in served and has == mine and (name in self._marked or name in self.model.served):
                 await self._set_status(ingress, [])
         self._marked = served
 
-    async def _set_status(self, ingress: networking_v1.Ingress, addresses: list[dict[str, str]]) -> None:
+    async def _set_status(self, ingress: networking_v1.Ingress, addresses: list[dict[str, Any]]) -> None:
         namespace, own = key_of(ingress)
         body = {"metadata": {"uid": ingress.metadata.uid}, "status": {"loadBalancer": {"ingress": addresses}}}
         try:
@@ -391,6 +392,15 @@ class Ingress:
 def _matters(ingress: networking_v1.Ingress) -> tuple[object, ...]:
     metadata = ingress.metadata
     return ingress.spec, metadata.annotations, metadata.deletionTimestamp, metadata.uid, ingress.status
+
+
+def _address(ip: str, listen: Listen) -> networking_v1.IngressLoadBalancerIngress:
+    """What an Ingress's status says; ports, HTTP first, only when they are not those that everybody tries."""
+    wanted = [port for port in (listen.http, listen.https) if port]
+    ports = () if wanted == [80, 443][: len(wanted)] else tuple(wanted)
+    return networking_v1.IngressLoadBalancerIngress(
+        ip=ip, ports=tuple(networking_v1.IngressPortStatus(port=port, protocol="TCP") for port in ports)
+    )
 
 
 def instance(config: ClusterConfig, *, clock: Clock | None = None) -> nginx.Nginx:
