@@ -17,8 +17,14 @@ HEAD = "apiVersion: sampan.dev/v1\nkind: App\nmetadata: {name: web}\nspec:\n  "
 
 async def test_defaults(cluster: Cluster) -> None:
     (app,) = await cluster.apply(HEAD + "source: {image: web}\n  port: 80\n  volumes: [{path: /var/lib/Data}]")
-    assert (app.spec.type, app.spec.replicas) == ("stateless", 1)
+    assert (app.spec.type, app.spec.replicas) == ("stateless", None)
     assert (app.spec.volumes[0].name, app.spec.volumes[0].size) == ("var-lib-data", "1Gi")
+
+
+async def test_an_app_is_scaled_by_a_later_manifest(cluster: Cluster) -> None:
+    await cluster.apply(HEAD + "source: {image: web}\n  port: 80")
+    (app,) = await cluster.apply(HEAD + "source: {image: web}\n  port: 80\n  scale: {max: 3}")
+    assert app.spec.scale.max == 3
 
 
 async def test_a_scaled_app_has_no_replicas(cluster: Cluster) -> None:

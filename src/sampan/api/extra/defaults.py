@@ -6,7 +6,6 @@ import re
 
 from sampan.api.defaults.document import Document, each, fill, given, section
 
-REPLICATED = ("stateless", "stateful")
 SIZE = "1Gi"
 
 
@@ -14,8 +13,7 @@ def default_app(app: Document) -> None:
     spec = section(app, "spec")
     section(spec, "source")
     fill(spec, "type", "stateless")
-    if spec.get("type") in REPLICATED and spec.get("scale") is None and spec.get("replicas") is None:
-        spec["replicas"] = 1
+    # `replicas` stays open: a 1 that nobody asked for would refuse the `scale` that is applied later.
     scale = given(spec, "scale")
     if scale is not None:
         if scale.get("min") is None:

@@ -173,8 +173,8 @@ def _workload(app: App, needed: Mapping[str, App], release: int) -> Document:
     spec = app.spec
     template = _template(app, needed)
     chosen: Document = {"selector": {"matchLabels": _selector(app)}, "template": template}
-    if spec.scale is None and spec.replicas is not None:
-        chosen["replicas"] = spec.replicas
+    if spec.scale is None and spec.type in ("stateless", "stateful"):
+        chosen["replicas"] = 1 if spec.replicas is None else spec.replicas
     if spec.type == "stateful":
         claims = [
             {"metadata": {"name": volume.name, "labels": _labels(app)}, "spec": _claim_spec(volume)}

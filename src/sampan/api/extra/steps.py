@@ -167,7 +167,7 @@ def wanted(app: App, seen: Seen) -> int:
         return workload.status.desiredNumberScheduled
     if isinstance(workload, apps_v1.Deployment | apps_v1.StatefulSet) and workload.spec.replicas is not None:
         return workload.spec.replicas
-    return 1 if app.spec.type == "batch" else app.spec.replicas or 0
+    return app.spec.replicas if app.spec.replicas is not None else int(app.spec.type not in ("daemon", "cron"))
 
 
 def ready(app: App, seen: Seen) -> str:
