@@ -325,8 +325,12 @@ class ImageService(Protocol):
 
 
 class ImageFailure(Exception):
-    """`reason` is ErrImagePull, InvalidImageName, ErrImageNeverPull, RegistryUnavailable; the message says why."""
+    """`reason` is ErrImagePull, InvalidImageName, ErrImageNeverPull, RegistryUnavailable; the message says why.
 
-    def __init__(self, reason: str, message: str) -> None:
+    `unreachable` says that the line is to blame, not what a registry answered.
+    """
+
+    def __init__(self, reason: str, message: str, *, unreachable: bool = False) -> None:
         super().__init__(message)
         self.reason = reason
+        self.unreachable = unreachable

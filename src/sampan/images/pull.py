@@ -73,12 +73,13 @@ class Puller:
         Raises ImageFailure: RegistryUnavailable when the registry says that it cannot serve now, else ErrImagePull.
         """
         failures: list[str] = []
-        reason = "RegistryUnavailable"
+        reason, answered = "RegistryUnavailable", False
         for base in self._registries.endpoints(reference.registry):
             client = RegistryClient(base, reference.repository, self._connect, credentials)
             try:
                 return await _Pull(client, reference, content, call, self._turns).run()
             except RegistryError as error:
+                answered = True
                 failures.append(_explain(reference, error))
                 if error.status not in _UNAVAILABLE:
                     reason = "ErrImagePull"
@@ -86,11 +87,13 @@ class Puller:
                 failures.append(f"failed to do request to {base}: {error or type(error).__name__}")
                 reason = "ErrImagePull"
             except (BadImage, ValueError) as error:
+                answered = True
                 failures.append(str(error))
                 reason = "ErrImagePull"
             finally:
                 await client.close()
-        raise ImageFailure(reason, f'failed to pull and unpack image "{reference}": {"; ".join(failures)}')
+        text = f'failed to pull and unpack image "{reference}": {"; ".join(failures)}'
+        raise ImageFailure(reason, text, unreachable=not answered)
 
 
 def _explain(reference: Reference, error: RegistryError) -> str:

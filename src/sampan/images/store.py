@@ -242,7 +242,8 @@ class ImageStore:
     async def pull(self, reference: str, credentials: Sequence[tuple[str, str]] = ()) -> Image:
         """Two who pull the same with the same credentials at once pull it once."""
         if self._puller is None:
-            raise ImageFailure("RegistryUnavailable", f"cannot pull {reference!r}: no registry is configured")
+            text = f"cannot pull {reference!r}: no registry is configured"
+            raise ImageFailure("RegistryUnavailable", text, unreachable=True)
         parsed = references.parse(reference)
         key = (str(parsed), tuple(credentials))
         return await self._pulls.join(key, self._pull(self._puller, parsed, credentials))

@@ -24,7 +24,11 @@ from sampan.images.store import ImageStore
 
 PROGRAM = "mmdebstrap"
 STABLE = {"debian": "trixie", "ubuntu": "noble"}
-VERSIONS = {"bullseye": "11", "bookworm": "12", "trixie": "13", "forky": "14", "jammy": "22.04", "noble": "24.04"}
+SUITES = {
+    "debian": {"bullseye": "11", "bookworm": "12", "trixie": "13", "forky": "14"},
+    "ubuntu": {"jammy": "22.04", "noble": "24.04"},
+}
+VERSIONS = {suite: number for suites in SUITES.values() for suite, number in suites.items()}
 _EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/lintian/*")
 _INCLUDED = ("/usr/share/doc/*/copyright",)
 _KEPT_OPTIONS = ("Acquire::Check-Valid-Until", "Acquire::Check-Date", "Acquire::Retries")
@@ -72,6 +76,21 @@ def names_of(wanted: Wanted) -> tuple[str, ...]:
         return wanted.names
     tags = [wanted.suite, f"{wanted.suite}-slim", VERSIONS.get(wanted.suite, ""), "latest"]
     return tuple(f"{wanted.distribution}:{tag}" for tag in tags if tag)
+
+
+def called(name: str) -> Wanted | None:
+    """The base image that a name such as debian:12 or ubuntu:noble-slim means; None for other names."""
+    reference = references.parse(name)
+    distribution = reference.repository.removeprefix("library/")
+    if reference.registry != references.DEFAULT_REGISTRY or distribution not in STABLE or reference.digest:
+        return None
+    word = reference.tag.removesuffix("-slim")
+    stable = STABLE[distribution] if word in ("latest", "stable") else ""
+    suite = stable or next((suite for suite, number in SUITES[distribution].items() if word in (suite, number)), "")
+    if not suite:
+        return None
+    names = dict.fromkeys((*(f"{distribution}:{tag}" for tag in (suite, f"{suite}-slim", VERSIONS[suite])), name))
+    return Wanted(distribution, suite, names=tuple(names))
 
 
 async def make(store: ImageStore, wanted: Wanted, say: Callable[[str], None], *, again: bool = False) -> Made:

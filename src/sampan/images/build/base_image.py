@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from sampan.host.containers import ImageFailure
-from sampan.images.build import stack
+from sampan.images.build import base, stack
 from sampan.images.build.errors import BuildError
 from sampan.images.build.state import Layer, State
 from sampan.images.documents import Manifest, decode
 from sampan.images.store import ImageStore, Record
 
-DEBIAN = ("debian", "ubuntu")
 
+async def state_of(store: ImageStore, name: str, note: Callable[[str], None], *, pull: bool = False) -> State:
+    """Found, pulled, or, where no registry can be reached, made of the distribution's packages.
 
-async def state_of(store: ImageStore, name: str, *, pull: bool = False) -> State:
-    """Raises BuildError when it is not here and cannot be pulled."""
+    Raises BuildError when it cannot be had.
+    """
     record = None if pull else _find(store, name)
     if record is None:
-        record = await _pull(store, name)
+        record = await _bring(store, name, note)
     return await store.call(lambda: from_record(store, record, name))
 
 
@@ -32,13 +33,17 @@ def _find(store: ImageStore, name: str) -> Record | None:
         raise BuildError(str(error), "names of images are lower case, such as debian:12") from error
 
 
-async def _pull(store: ImageStore, name: str) -> Record:
+async def _bring(store: ImageStore, name: str, note: Callable[[str], None]) -> Record:
     try:
         await store.pull(name)
     except ImageFailure as error:
-        short = name.partition(":")[0].partition("/")[0]
-        local = f"sampan image base {short}" if short in DEBIAN else "sampan image load FILE"
-        raise BuildError(f"the image {name} is not here: {error}", f"bring it with: {local}") from error
+        wanted = base.called(name)
+        if wanted is None or not error.unreachable:
+            raise BuildError(
+                f"the image {name} is not here: {error}", "bring it with: sampan image load FILE"
+            ) from error
+        note(f"no registry can be reached for {name}")
+        await base.make(store, wanted, note)
     record = store.find(name)
     if record is None:
         raise BuildError(f"the image {name} was removed while it was pulled")

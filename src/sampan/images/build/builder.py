@@ -43,6 +43,7 @@ class Builder:
         self.turns = asyncio.Semaphore(at_once or os.cpu_count() or 1)
         self.files = Files(store, workshop, request, self.variables, self.turns, self.origin, self.cache)
         self._stages: dict[int, asyncio.Task[State]] = {}
+        self._images: dict[str, asyncio.Lock] = {}
         self._steps = 0
         self._cached = 0
         self._made = 0
@@ -131,12 +132,13 @@ class Builder:
         return state.recorded(instruction.text, role, self.request.epoch, empty=outcome.layer is None)
 
     async def origin(self, origin: graph.Origin) -> State:
-        """The last state of a stage, or an image. Each image is looked for once."""
+        """The last state of a stage, or an image. Each image is brought once."""
         if origin.stage >= 0:
             return await self._stages[origin.stage]
         if not origin.image:
             return State()
-        return await base_image.state_of(self.store, origin.image, pull=self.request.pull)
+        async with self._images.setdefault(origin.image, asyncio.Lock()):
+            return await base_image.state_of(self.store, origin.image, self.progress.note, pull=self.request.pull)
 
     def _warnings(self, last: Stage) -> tuple[str, ...]:
         declared = {name for step in self.file.arguments for name, _ in step.pairs} | set(PROXIES)
