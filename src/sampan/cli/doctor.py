@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 from sampan import config, supervisor
 from sampan.cli import cluster_options
 from sampan.cli.context import Context
+from sampan.host import ports as hostports
 
 State = Literal["ok", "warn", "missing"]
 CLONE_NEWNET = 0x40000000
@@ -120,16 +121,29 @@ def ports(cluster: config.ClusterConfig) -> Iterator[Finding]:
     if supervisor.read_status(cluster.run_dir):
         yield Finding("ok", f"cluster {cluster.name} runs")
         return
-    for port, use in ((cluster.api_port, "API server"), (cluster.node_port, "node")):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError as error:
-                option = "--api-port" if port == cluster.api_port else "--node-port"
-                yield Finding("missing", f"port {port} ({use}): {error.strerror}", f"free it, or give {option}")
-            else:
-                yield Finding("ok", f"port {port} is free for the {use}")
+    loopback, everywhere = "127.0.0.1", ""
+    wanted: tuple[tuple[int, str, str, str, State], ...] = (
+        (cluster.api_port, loopback, "API server", "--api-port", "missing"),
+        (cluster.node_port, loopback, "node", "--node-port", "missing"),
+        (cluster.registry_port, loopback, "image registry", "--registry-port", "warn"),
+        (cluster.http_port, everywhere, "Ingresses over HTTP", "--http-port", "warn"),
+        (cluster.https_port, everywhere, "Ingresses over HTTPS", "--https-port", "warn"),
+    )
+    for port, address, use, option, state in wanted:
+        if port:
+            yield port_finding(port, address, use, option, state)
+
+
+def port_finding(port: int, address: str, use: str, option: str, state: State) -> Finding:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            holder = hostports.listener(port)
+            why = f"{holder} listens there" if holder else (error.strerror or str(error)).lower()
+            return Finding(state, f"port {port} ({use}): {why}", f"free it, or give {option} to sampan up")
+    return Finding("ok", f"port {port} is free for the {use}")
 
 
 def ranges(cluster: config.ClusterConfig) -> Iterator[Finding]:

@@ -24,6 +24,7 @@ import socket
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from sampan.host import ports
 from sampan.network.ingress.model import Listen
 from sampan.network.ingress.render import farewell
 from sampan.runtime.clock import Clock, RealClock
@@ -264,31 +265,9 @@ def check_ports(listen: Listen) -> None:
                 try:
                     probe.bind((listen.address, port))
                 except OSError as error:
-                    raise Taken(f"port {port}: {os.strerror(error.errno or 0).lower()}{_holder(port)}") from error
-
-
-def _holder(port: int) -> str:
-    """` by NAME (process N)`, "" when it cannot be told."""
-    wanted = set()
-    for table in ("tcp", "tcp6"):
-        path = Path(f"/proc/net/{table}")
-        for line in path.read_text().splitlines()[1:] if path.exists() else ():
-            fields = line.split()
-            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
-                wanted.add(f"socket:[{fields[9]}]")
-    for process in Path("/proc").glob("[0-9]*") if wanted else ():
-        with contextlib.suppress(OSError):
-            if _links(process / "fd") & wanted:
-                return f" by {(process / 'comm').read_text().strip()} (process {process.name})"
-    return ""
-
-
-def _links(directory: Path) -> set[str]:
-    found = set()
-    for each in directory.iterdir():
-        with contextlib.suppress(OSError):
-            found.add(os.readlink(each))
-    return found
+                    holder = ports.listener(port)
+                    why = os.strerror(error.errno or 0).lower() + (f" by {holder}" if holder else "")
+                    raise Taken(f"port {port}: {why}") from error
 
 
 def account(names: Iterable[str] = ("www-data", "nginx", "nobody")) -> str:
