@@ -1,4 +1,4 @@
-"""Who listens at a port of this machine."""
+"""Who listens at a port of this machine, and which files a process has open."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ def listener(port: int) -> str:
                 wanted.add(f"socket:[{fields[9]}]")
     for process in Path("/proc").glob("[0-9]*") if wanted else ():
         with contextlib.suppress(OSError):  # it may end while it is looked at
-            if _links(process / "fd") & wanted:
+            if links(process / "fd") & wanted:
                 return f"{(process / 'comm').read_text().strip()} (process {process.name})"
     return ""
 
 
-def _links(directory: Path) -> set[str]:
+def links(directory: Path) -> set[str]:
+    """What the links in a directory lead to, such as the open files of a process in its `fd`."""
     found = set()
     for each in directory.iterdir():
         with contextlib.suppress(OSError):
