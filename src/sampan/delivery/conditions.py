@@ -28,6 +28,8 @@ class Facts:
     params: Mapping[str, Any] = field(default_factory=dict)
     files: Sequence[str] = ()
     message: str = ""
+    build: Mapping[str, str] = field(default_factory=dict)
+    """What `currentBuild` knows, in `post`."""
 
 
 def check(when: Sequence[Any]) -> None:
@@ -119,6 +121,8 @@ def _reference(ref: Ref, facts: Facts) -> Any:
         return facts.params.get(rest)
     if head == "env" and rest:
         return facts.env.get(rest)
+    if head == "currentBuild" and rest in facts.build:
+        return facts.build[rest]
     if rest:
         raise PipelineError(ref.line, f"{ref.path} is not known; there are env.NAME and params.NAME")
     if head in facts.env:

@@ -42,8 +42,11 @@ STEPS = frozenset(
         "deleteDir",
         "stash",
         "unstash",
+        "sampanBuild",
+        "sampanDeploy",
     )
 )
+"""The last two are our own: Jenkins does not know them."""
 BLOCKS = frozenset(("dir", "withEnv", "withCredentials", "timeout", "retry", "catchError", "timestamps"))
 """Steps around other steps."""
 MAIN_ARGUMENT = {
@@ -65,6 +68,8 @@ MAIN_ARGUMENT = {
     "catchError": "",
     "deleteDir": "",
     "timestamps": "",
+    "sampanBuild": "",
+    "sampanDeploy": "",
 }
 """What an argument without a name is called."""
 
