@@ -49,7 +49,7 @@ MUTATING = 200
 DEADLINE = 60.0
 ANY_CUSTOM = "*"
 """Stands for every custom resource among the special requests."""
-LONG = frozenset(("log", "exec", "attach", "portforward", "proxy"))
+LONG = frozenset(("log", "artifacts", "exec", "attach", "portforward", "proxy"))
 _NOT_ALLOWED = "the server does not allow this method on the requested resource"
 _NOT_FOUND = "the server could not find the requested resource"
 

@@ -183,6 +183,8 @@ class Server:
             ("bindings", "", "create"): pods.bind,
             ("pods", "eviction", "create"): pods.evict,
             ("pods", "log", "get"): connections.log,
+            ("pipelineruns.sampan.dev", "log", "get"): connections.pipeline,
+            ("pipelineruns.sampan.dev", "artifacts", "get"): connections.pipeline,
             ("componentstatuses", "", "get"): components.get,
             ("componentstatuses", "", "list"): components.list,
         }

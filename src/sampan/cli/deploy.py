@@ -41,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     flags.set_up(parser)
     add = parser.add_argument
     add("--image", default="", metavar="NAME", help="deploy this image instead of building one")
-    add("--git", default="", metavar="URL[#REF]", help="build this repository instead of a folder")
+    add("--git", default="", metavar="URL[#REF]", help="build this repository; with --image: what it was built from")
     add("--name", default="", metavar="NAME", help="the app's name (else: app.yaml's, the folder's, the image's)")
     add("--type", default="", choices=["", *TYPES], metavar="TYPE", help=" | ".join(TYPES))
     add("--port", type=int, metavar="PORT", help="where the app listens")
@@ -55,6 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--schedule", metavar="CRON", help="when it runs (type cron)")
     add("--command", dest="command_", metavar="WORDS", help="what to run instead of the image's own command")
     add("-m", "--message", default="", metavar="TEXT", help="why; `sampan releases` shows it")
+    add("--build-only", action="store_true", help="only build the image, and print its name")
     add("--dry-run", action="store_true", help="only print the App")
     add("--no-wait", action="store_true", help="do not follow the steps")
     add("--timeout", default="5m", metavar="TIME", help="how long to follow; 0: to the end")
@@ -62,13 +63,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(options: argparse.Namespace, context: Context) -> int:
-    if len([*options.args, *filter(None, (options.image, options.git))]) > 1:
-        raise CommandError("error: name one folder, or an --image, or a repository (--git)")
+    if len(options.args) > 1 or (options.args and options.git and not options.image):
+        raise CommandError("error: name one folder, or a repository (--git)")
     folder = Path(options.args[0] if options.args else ".")
-    if not options.image and not folder.is_dir():
+    described_here = bool(options.args) or not (options.image or options.git)
+    if described_here and not folder.is_dir():
         raise CommandError(f"error: {folder}: there is no such folder")
-    base, source = (None, "") if options.image or options.git else described(folder)
+    base, source = described(folder) if described_here else (None, "")
     name = _name(options, base, folder)
+    if options.build_only:
+        return await _build_only(options, folder, name, context)
     async with connect(options, context) as session:
         client = apps.client_of(session)
         ours = await apps.knows_apps(client)
@@ -88,6 +92,13 @@ async def run(options: argparse.Namespace, context: Context) -> int:
         if options.no_wait:
             return 0
         return await apps.follow(client, written, context, timeout=seconds(options.timeout))
+
+
+async def _build_only(options: argparse.Namespace, folder: Path, name: str, context: Context) -> int:
+    if options.image or options.git:
+        raise CommandError("error: --build-only builds a folder: leave out --image and --git")
+    context.out(await building.build(_local(options, context), folder, name, context))
+    return 0
 
 
 def described(folder: Path) -> tuple[Document | None, str]:
@@ -189,21 +200,15 @@ async def _image(
     """Decide what runs: the image that was named, or the one that is built from the folder or the repository."""
     spec = document["spec"]
     if options.image:
-        spec["source"] = {"image": options.image}
+        spec["source"] = {"image": options.image, **({"git": _git(options)} if options.git else {})}
         return
     given = dict(spec.get("source") or {})
     if given.get("image") and not given.get("path") and not given.get("git") and not options.git:
         if source or there is not None:
             return
     if options.git:
-        url, _, ref = options.git.partition("#")
-        given = {"git": {"url": url, **({"ref": ref} if ref else {})}}
-    cluster = building.local(options, context)
-    if cluster is None:
-        raise CommandError(
-            "error: images are built on the machine of the cluster, and this context is another one: "
-            "build and push the image, then deploy it with --image"
-        )
+        given = {"git": _git(options)}
+    cluster = _local(options, context)
     where = {"git": given["git"]} if given.get("git") else {"path": given.get("path") or "."}
     if options.dry_run:
         spec["source"] = where
@@ -215,6 +220,21 @@ async def _image(
     else:
         image = await building.build(cluster, folder / where["path"], name, context)
     spec["source"] = {**where, "image": image}
+
+
+def _git(options: argparse.Namespace) -> Document:
+    url, _, ref = options.git.partition("#")
+    return {"url": url, **({"ref": ref} if ref else {})}
+
+
+def _local(options: argparse.Namespace, context: Context) -> building.Local:
+    cluster = building.local(options, context)
+    if cluster is None:
+        raise CommandError(
+            "error: images are built on the machine of the cluster, and this context is another one: "
+            "build and push the image, then deploy it with --image"
+        )
+    return cluster
 
 
 def _guess(document: Document, options: argparse.Namespace, context: Context, there: App | None) -> None:

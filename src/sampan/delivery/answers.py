@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from pathlib import Path
 
 import msgspec
@@ -46,9 +47,10 @@ async def answer(runner: Runner, places: Places, request: Request, rest: Sequenc
     return Response(404, b"there are log and artifacts\n", _TEXT)
 
 
-async def _stream(lines: AsyncIterator[str]) -> AsyncIterator[bytes]:
-    async for line in lines:
-        yield f"{line}\n".encode()
+async def _stream(lines: AsyncGenerator[str, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(lines):
+        async for line in lines:
+            yield f"{line}\n".encode()
 
 
 def _artifacts(directory: Path, path: str) -> Response:
@@ -65,7 +67,7 @@ def _artifacts(directory: Path, path: str) -> Response:
     return Response(200, _file(descriptor), _BYTES)
 
 
-async def _file(descriptor: int) -> AsyncIterator[bytes]:
+async def _file(descriptor: int) -> AsyncGenerator[bytes, None]:
     with open(descriptor, "rb") as file:  # noqa: ASYNC230 - a descriptor is open already
         while block := await asyncio.to_thread(file.read, BLOCK):
             yield block

@@ -18,6 +18,10 @@ class Places:
         """The bare repository of an app."""
         return self.root / "repositories" / _safe(namespace) / f"{_safe(app)}.git"
 
+    def url(self, namespace: str, app: str) -> str:
+        """Its address for who is on this machine."""
+        return f"file://{self.repository(namespace, app)}"
+
     def workspace(self, namespace: str, run: str) -> Path:
         """All that a run needs while it runs; gone afterwards."""
         return self.root / "workspaces" / _safe(namespace) / _safe(run)

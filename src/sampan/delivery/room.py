@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from sampan.client.client import Client
 from sampan.config import ClusterConfig
@@ -17,6 +18,9 @@ from sampan.http.types import Request, Response
 from sampan.runtime.clock import Clock, RealClock
 from sampan.runtime.metrics import Sample
 from sampan.runtime.tasks import Group
+
+if TYPE_CHECKING:
+    from sampan.delivery import work
 
 
 class Delivery:
@@ -30,6 +34,8 @@ class Delivery:
         self._clock = clock or RealClock()
         self.places = Places(cluster.data_dir)
         self.runner = Runner(self.places, client, node, self._work, clock=self._clock)
+        self.url_of: Callable[[str, str], str] = self.places.url
+        """Where an app's repository is cloned from, by namespace and name; what serves repositories knows it better."""
         self.parts: list[tuple[str, Callable[[], Awaitable[None]]]] = []
 
     async def run(self) -> None:
@@ -47,4 +53,13 @@ class Delivery:
         yield from self.runner.samples()
 
     async def _work(self, job: Job, tell: Callable[[Status], Awaitable[None]]) -> Status:
-        return {"phase": "Failed", "message": "this version cannot carry out pipelines yet"}
+        from sampan.delivery import work
+
+        return await work.carry_out(job, tell, self._site)
+
+    @property
+    def _site(self) -> work.Site:
+        from sampan.delivery import work
+
+        where = self._cluster, self._node, self._client, self.places, self.runner
+        return work.Site(*where, url_of=self.url_of, clock=self._clock)

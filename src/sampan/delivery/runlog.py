@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 LIMIT = 16 << 20
@@ -54,7 +54,7 @@ class RunLog:
         async with self._more:
             self._more.notify_all()
 
-    async def follow(self) -> AsyncIterator[str]:
+    async def follow(self) -> AsyncGenerator[str, None]:
         """All lines from the first, as they come, until the log is closed."""
         with open(self.path, "rb") as file:  # noqa: ASYNC230 - on the node's own disk, in blocks
             rest = b""

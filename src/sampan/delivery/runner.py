@@ -10,14 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import aclosing
 from typing import Any
 
 from sampan.api import codec
 from sampan.api.errors import StatusError
 from sampan.api.extra.pipelinerun_v1 import PipelineRun
-from sampan.api.extra.pipelineruns import ended
-from sampan.api.types import core_v1, meta_v1
+from sampan.api.extra.pipelineruns import POD_LABEL, ended
+from sampan.api.types import core_v1
 from sampan.client.client import FAILURES, UNREACHABLE, Client
 from sampan.client.informer import Informers
 from sampan.delivery import runlog, schedule
@@ -31,8 +32,6 @@ from sampan.runtime.tasks import Group
 
 log = logging.getLogger(__name__)
 
-LABEL = "sampan.dev/pipelinerun"
-"""On the pods of a run: its name."""
 AGAIN = Exponential(first=0.2, longest=15.0)
 Status = dict[str, Any]
 
@@ -196,7 +195,7 @@ class Runner:
 
     async def _remove_pods(self, run: PipelineRun) -> None:
         namespace, name = key_of(run)
-        page = await self._client.list(core_v1.Pod, namespace, labels=f"{LABEL}={name}")
+        page = await self._client.list(core_v1.Pod, namespace, labels=f"{POD_LABEL}={name}")
         for pod in page.items:
             await self._client.delete(core_v1.Pod, pod.metadata.name or "", namespace, grace=0)
 
@@ -250,14 +249,15 @@ class Runner:
 
     # --- for others
 
-    async def follow(self, namespace: str, name: str) -> AsyncIterator[str]:
+    async def follow(self, namespace: str, name: str) -> AsyncGenerator[str, None]:
         """The lines of a run's log from its start to its end. A run that there is not has none."""
         key = (namespace, name)
         while True:
             job = self._jobs.get(key)
             if job is not None:
-                async for line in job.log.follow():
-                    yield line
+                async with aclosing(job.log.follow()) as lines:
+                    async for line in lines:
+                        yield line
                 return
             run = self._runs.get(name, namespace) or await self._asked(key)
             if run is None or ended(run):
@@ -267,6 +267,19 @@ class Runner:
             async with self._moved:
                 if key not in self._jobs:
                     await self._moved.wait()
+
+    def before(self, run: PipelineRun) -> PipelineRun | None:
+        """The run of the same branch that ended last before this one."""
+        runs = [
+            each
+            for each in self._runs.all()
+            if each.metadata.namespace == run.metadata.namespace
+            and (each.spec.app, each.spec.source.ref) == (run.spec.app, run.spec.source.ref)
+            and ended(each)
+            and each.status.commit
+            and (each.status.number or 0) < (run.status.number or 0)
+        ]
+        return max(runs, key=lambda each: each.status.number or 0, default=None)
 
     async def _asked(self, key: Key) -> PipelineRun | None:
         """A run that was made just now may not have come by the watch."""
@@ -281,17 +294,6 @@ class Runner:
         yield Sample("sampan_pipelines_running", "gauge", "Pipelines at work.", {}, len(self._jobs))
         for phase, count in sorted(self.ended.items()):
             yield Sample("sampan_pipelines_total", "counter", "Pipelines that ended.", {"phase": phase}, count)
-
-
-def owner(run: PipelineRun) -> meta_v1.OwnerReference:
-    """What is made for a run goes with it."""
-    return meta_v1.OwnerReference(
-        apiVersion="sampan.dev/v1",
-        kind="PipelineRun",
-        name=run.metadata.name or "",
-        uid=run.metadata.uid or "",
-        controller=True,
-    )
 
 
 def _document(stage: Any) -> Status:

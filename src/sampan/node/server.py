@@ -102,7 +102,7 @@ class NodeServer:
             "run": ((3, 4), self._run),
             "portForward": ((2, 3), self._port_forward),
             "healthz": ((1,), self._check),
-            **{name: ((1, 2), answer) for name, answer in (more or {}).items()},
+            **{name: ((1, 2, 3), answer) for name, answer in (more or {}).items()},
         }
 
     async def run(self) -> None:

@@ -115,8 +115,8 @@ class Recorder:
     def mask(self, text: str) -> None:
         self.masked.append(text)
 
-    async def build(self, say: Say) -> str:
-        self.calls.append(("build",))
+    async def build(self, say: Say, *, clean: bool = False) -> str:
+        self.calls.append(("build", clean))
         return "sampan.dev/apps/web:1"
 
     async def deploy(self, image: str, say: Say) -> Deployed:

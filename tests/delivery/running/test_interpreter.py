@@ -242,15 +242,15 @@ async def test_an_agent_that_cannot_start_fails_the_stage() -> None:
 
 
 async def test_stages_that_follow_run_when_all_is_well() -> None:
-    played = await play("stage('A') { steps { sh 'a' } }", after=default.deploying())
-    assert played.recorder.calls[-2:] == [("build",), ("deploy", "sampan.dev/apps/web:1")]
+    played = await play("stage('A') { steps { sh 'a' } }", after=(default.BUILDING, *default.DEPLOYING))
+    assert played.recorder.calls[-2:] == [("build", True), ("deploy", "sampan.dev/apps/web:1")]
     assert (played.outcome.image, played.outcome.release) == ("sampan.dev/apps/web:1", 4)
     assert played.message("Build") == "sampan.dev/apps/web:1"
 
 
 async def test_nothing_is_deployed_when_tests_are_shaky() -> None:
-    played = await play("stage('A') { steps { unstable 'x' } }", after=default.deploying())
-    assert ("build",) not in played.recorder.calls
+    played = await play("stage('A') { steps { unstable 'x' } }", after=(default.BUILDING, *default.DEPLOYING))
+    assert ("build", True) not in played.recorder.calls
     assert played.message("Deploy") == "the stages before ended unstable"
 
 

@@ -226,5 +226,5 @@ async def test_catch_error_goes_on_with_the_results_that_it_names() -> None:
 
 async def test_deploy_builds_what_nobody_built() -> None:
     played = await one("sampanDeploy()")
-    assert played.recorder.calls == [("build",), ("deploy", "sampan.dev/apps/web:1")]
+    assert played.recorder.calls == [("build", False), ("deploy", "sampan.dev/apps/web:1")]
     assert played.message("A") == "release 4"

@@ -12,10 +12,13 @@ from sampan.api.defaults.document import Document, fill, section
 from sampan.api.errors import FieldError, forbidden, invalid, not_supported, required
 from sampan.api.extra.pipelinerun_v1 import PipelineRun, RunSource
 from sampan.api.extra.validation import NAME_LENGTH
+from sampan.api.types import meta_v1
 from sampan.api.validation.checks import Errors, named
 
 LABEL = "sampan.dev/app"
 """On every run, so that an app's runs can be selected."""
+POD_LABEL = "sampan.dev/pipelinerun"
+"""On the pods of a run: its name."""
 TRIGGERS = ("manual", "push", "webhook")
 WAITING, RUNNING = "Pending", "Running"
 ENDED = ("Succeeded", "Unstable", "Failed", "Aborted")
@@ -53,6 +56,17 @@ def commit_of(run: PipelineRun) -> str:
 def branch_of(ref: str) -> str:
     """`refs/heads/main` and `refs/tags/main` as `main`."""
     return ref.split("/", 2)[2] if ref.count("/") >= 2 else ref
+
+
+def owner(run: PipelineRun) -> meta_v1.OwnerReference:
+    """What is made for a run goes with it."""
+    return meta_v1.OwnerReference(
+        apiVersion="sampan.dev/v1",
+        kind="PipelineRun",
+        name=run.metadata.name or "",
+        uid=run.metadata.uid or "",
+        controller=True,
+    )
 
 
 def validate_run(run: PipelineRun) -> list[FieldError]:

@@ -15,7 +15,7 @@ from sampan.api.extra.pipelineruns import (
     validate_run_update,
 )
 from sampan.api.extra.validation import validate_app, validate_app_update
-from sampan.api.kinds.kind import STATUS, Column, Kind
+from sampan.api.kinds.kind import STATUS, Column, Kind, Subresource
 
 APP = Kind(
     sampan_v1.App,
@@ -54,7 +54,7 @@ PIPELINE_RUN = Kind(
     "v1",
     "pipelineruns",
     short=("run", "runs"),
-    subresources=(STATUS,),
+    subresources=(STATUS, Subresource("log", ("get",)), Subresource("artifacts", ("get",))),
     default=default_run,
     columns=(
         NAME,

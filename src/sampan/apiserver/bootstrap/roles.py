@@ -300,7 +300,11 @@ ROLES: dict[str, Role] = {
         )
     ),
     "sampan:aggregate-to-view": Role(
-        (rule(READ, "sampan.dev", "apps apps/status pipelineruns pipelineruns/status"),), feeds="view"
+        (
+            rule(READ, "sampan.dev", "apps apps/status"),
+            rule(READ, "sampan.dev", "pipelineruns pipelineruns/artifacts pipelineruns/log pipelineruns/status"),
+        ),
+        feeds="view",
     ),
 }
 

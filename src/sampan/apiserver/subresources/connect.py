@@ -7,6 +7,7 @@ from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
 from sampan.api.errors import bad_request, not_found_error, service_unavailable, status_error
+from sampan.api.extra.pipelinerun_v1 import PipelineRun
 from sampan.api.types import core_v1, discovery_v1
 from sampan.apiserver.contracts import Attributes, NodeConnector, View
 from sampan.apiserver.resource import Resources
@@ -92,6 +93,25 @@ class Connections:
                 )
             raise status_error(response.status, "BadRequest" if response.status == 400 else "InternalError", text)
         return Response(200, response.body, (("Content-Type", "text/plain"),))
+
+    # log and artifacts of a pipeline's run
+
+    async def pipeline(self, request: Request, route: Route, attributes: Attributes) -> Response:
+        run = self._view.get(PipelineRun, route.name, route.namespace)
+        if run is None:
+            raise not_found_error("pipelineruns", "sampan.dev", route.name)
+        node = run.status.node
+        if not node:
+            why = run.status.message or "it has not begun"
+            raise bad_request(f"run {route.name} has no {route.part} yet: {why}")
+        asked = {name: values[0] for name, values in request.query.items() if name in ("follow", "path")}
+        path = f"/delivery/{route.part}/{quote(route.namespace)}/{quote(route.name)}"
+        target = f"{path}?{urlencode(asked)}" if asked else path
+        response = await self._send(self.node(node), Request("GET", target), node)
+        if response.status >= 400:
+            text = (await response.read()).decode(errors="replace").strip()
+            raise status_error(response.status, "NotFound" if response.status == 404 else "InternalError", text)
+        return Response(200, response.body, (("Content-Type", response.header("content-type") or "text/plain"),))
 
     # exec, attach, portforward
 

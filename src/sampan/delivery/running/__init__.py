@@ -10,4 +10,8 @@ blocks.py       steps around steps
 steps.py        single steps
 junit.py        pure: test reports
 default.py      pure: the pipeline of a repository without a Jenkinsfile, and what follows one
+credentials.py  Secrets as environment variables
+executor.py     steps for real
+pods.py         agents
+commands.py     `sampan deploy` as a process of its own
 """

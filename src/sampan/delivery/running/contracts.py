@@ -79,8 +79,8 @@ class Executor(Protocol):
         """Keep a text out of the log."""
         ...
 
-    async def build(self, say: Say) -> str:
-        """The app's image, from the workspace as it is. Returns its name."""
+    async def build(self, say: Say, *, clean: bool = False) -> str:
+        """The app's image, from the workspace as it is, or (`clean`) from the commit. Returns its name."""
         ...
 
     async def deploy(self, image: str, say: Say) -> Deployed: ...

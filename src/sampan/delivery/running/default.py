@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from sampan.delivery.pipeline import Agent, Pipeline, Stage, Step
 from sampan.delivery.running.interpreter import flat
@@ -48,19 +49,24 @@ def _is_python_test(path: str) -> bool:
     return name.endswith(".py") and (name.startswith("test_") or name.endswith("_test.py"))
 
 
-def pipeline(files: Collection[str], texts: Mapping[str, str]) -> tuple[Pipeline, str]:
-    """And what is said about its tests."""
+class Made(NamedTuple):
+    pipeline: Pipeline
+    left_out: Mapping[str, str]
+    """Stages that do not run, and why."""
+    said: str
+
+
+def pipeline(files: Collection[str], texts: Mapping[str, str]) -> Made:
+    """Test and build; deploying is for those branches that are deployed."""
     command, why = tests(files, texts)
-    steps = (Step("sh", 0, {"script": command}),) if command else ()
-    first = (Stage(TEST, 0, steps=steps),) if steps else ()
-    return Pipeline(Agent(), (*first, *deploying())), f"{why}; they run as: {command}" if command else why
+    stage = Stage(TEST, 0, steps=(Step("sh", 0, {"script": command}),))
+    left_out = {} if command else {TEST: why}
+    return Made(Pipeline(Agent(), (stage, BUILDING)), left_out, f"no Jenkinsfile: {why}")
 
 
-def deploying() -> tuple[Stage, ...]:
-    return (
-        Stage(BUILD, 0, steps=(Step("sampanBuild", 0),)),
-        Stage(DEPLOY, 0, steps=(Step("sampanDeploy", 0),)),
-    )
+BUILDING = Stage(BUILD, 0, steps=(Step("sampanBuild", 0, {"clean": True}),))
+"""Of the commit as it is, whatever tests have left in the workspace."""
+DEPLOYING = (Stage(DEPLOY, 0, steps=(Step("sampanDeploy", 0),)),)
 
 
 def following(given: Pipeline, ref: str, wanted: Sequence[str]) -> tuple[tuple[Stage, ...], str]:
@@ -71,7 +77,7 @@ def following(given: Pipeline, ref: str, wanted: Sequence[str]) -> tuple[tuple[S
     if ref not in wanted:
         return (), f"nothing is deployed: {ref} is not {' or '.join(wanted)}"
     taken = {stage.name for stage in stages}
-    return tuple(_named(stage, taken) for stage in deploying()), ""
+    return tuple(_named(stage, taken) for stage in (BUILDING, *DEPLOYING)), ""
 
 
 def _has(steps: Sequence[Step], name: str) -> bool:
@@ -80,8 +86,6 @@ def _has(steps: Sequence[Step], name: str) -> bool:
 
 def _named(stage: Stage, taken: Collection[str]) -> Stage:
     """A Jenkinsfile may have a stage Build of its own."""
-    from dataclasses import replace
-
     name = stage.name if stage.name not in taken else {BUILD: "Build image", DEPLOY: "Deploy app"}[stage.name]
     while name in taken:
         name += " (Sampan)"

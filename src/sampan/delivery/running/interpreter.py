@@ -52,9 +52,11 @@ class Interpreter:
         told: Callable[[], Awaitable[None]],
         previous: Result | None = None,
         after: Sequence[Stage] = (),
+        left_out: Mapping[str, str] | None = None,
         closing: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`after` are stages that follow those of the pipeline if all of them are well.
+        """`after` are stages that follow those of the pipeline if all of them are well, `left_out` (with the reasons)
+        those that do not run.
 
         `closing` tells whether the process ends: then a cancellation is left alone, and no `post` runs.
         """
@@ -68,6 +70,7 @@ class Interpreter:
         self._after = tuple(after)
         self._everything = (*pipeline.stages, *self._after)
         self._closing = closing
+        self._left_out = left_out or {}
         self._states = {stage.name: State(stage.name) for stage in flat(self._everything)}
         self._run = State("")
         self._floor = Result.SUCCESS
@@ -130,6 +133,9 @@ class Interpreter:
 
     async def _stage(self, stage: Stage, outer: Scope) -> None:
         state = self._states[stage.name]
+        if stage.name in self._left_out:
+            await self._skip((stage,), self._left_out[stage.name])
+            return
         slot = outer.slot if stage.agent is None else _slot(stage.agent)
         scope = replace(outer, state=state, slot=slot)
         state.phase, state.started = "Running", self._clock.now()

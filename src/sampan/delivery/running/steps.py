@@ -136,7 +136,7 @@ async def _unstash(arguments: Arguments, scope: Scope, world: World) -> None:
 
 
 async def _build(arguments: Arguments, scope: Scope, world: World) -> None:
-    image = await world.executor.build(world.say(scope))
+    image = await world.executor.build(world.say(scope), clean=bool(arguments.get("clean")))
     world.built(image)
     scope.state.mark(Result.SUCCESS, image)
 
