@@ -40,7 +40,7 @@ REVISION = "deployment.kubernetes.io/revision"
 class Seen:
     """What there is of an app. `refusals` are the server's words about objects that it did not take, by their kind.
 
-    `metrics`: whether the cluster has figures of the app's pods; None where nobody has asked.
+    `metrics`: whether there are figures of the app's pods; None in a cluster without any.
     """
 
     workload: Any = None
@@ -357,5 +357,7 @@ def _monitored(app: App, seen: Seen) -> Verdict:
         return _yes("Ends", f"it runs to its end; what it wrote: sampan logs {app.metadata.name}")
     if seen.metrics:
         return _yes("Measured", f"CPU and memory are measured (sampan top pods); logs: sampan logs {app.metadata.name}")
-    text = "this cluster has no figures of the pods (metrics.k8s.io)"
-    return _no("NoMetrics", f"{text}; logs: sampan logs {app.metadata.name}")
+    if seen.metrics is None:
+        text = "this cluster has no figures of the pods (metrics.k8s.io)"
+        return _no("NoMetrics", f"{text}; logs: sampan logs {app.metadata.name}")
+    return _no("NotMeasuredYet", "there are no figures of its pods yet; they come seconds after a pod is ready")

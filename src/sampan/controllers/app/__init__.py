@@ -29,7 +29,7 @@ from sampan.runtime.controller import Controller, Watch, unless_unchanged
 AGAIN, SELDOM = 2.0, 60.0
 """Seconds until pods that are not ready are looked at again, for what their probes and logs say by then: a fifth of the
 time that they have been so, within these."""
-MEASURED, UNMEASURED = 3.0, 60.0
+MEASURED, UNMEASURED = 1.0, 60.0
 """Seconds until figures of pods are asked for again: they come a while after the pods, and in some clusters never."""
 BY_NEED = "need"
 

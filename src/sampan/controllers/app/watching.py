@@ -62,7 +62,7 @@ def ask(app: App, seen: steps.Seen, now: float) -> Generator[Action, Any, steps.
         evidence: Evidence = yield Call(lambda client: gather(client, pod, trouble))
         return replace(seen, evidence={pod.metadata.name or "": evidence})
     if not any(map(diagnosis.is_ready, seen.pods)):
-        return seen
+        return replace(seen, metrics=False)
     if conditions.is_true(app.status.conditions, "Monitored"):
         return replace(seen, metrics=True)
     measured: bool | None = yield Call(lambda client: is_measured(client, app))
