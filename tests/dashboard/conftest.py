@@ -32,16 +32,21 @@ class Console:
     async def create(self, path: str, document: dict[str, Any]) -> dict[str, Any]:
         return await create_as(self.cluster, ADMIN)(path, document)
 
+    async def put(self, path: str, document: dict[str, Any]) -> dict[str, Any]:
+        return await create_as(self.cluster, ADMIN, "PUT")(path, document)
+
     async def token_of(self, namespace: str, account: str) -> str:
         return (await access.make_token(create_as(self.cluster, ADMIN), namespace, account, 600))[0]
 
 
-def create_as(cluster: Cluster, user: User) -> Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]:
+def create_as(
+    cluster: Cluster, user: User, method: str = "POST"
+) -> Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]:
     transport = LocalTransport(cluster.server.handler, user)
 
     async def create(path: str, document: dict[str, Any]) -> dict[str, Any]:
         headers = {"content-type": "application/json", "accept": "application/json"}
-        response = await transport.send(Request("POST", path, headers, json.dumps(document).encode()))
+        response = await transport.send(Request(method, path, headers, json.dumps(document).encode()))
         body = await response.read()
         if response.status >= 400:
             raise StatusError(msgspec.json.decode(body, type=meta_v1.Status))

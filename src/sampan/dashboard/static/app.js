@@ -6,6 +6,7 @@ import { allView, listView } from "./list.js";
 import { appsView, appView } from "./apps.js";
 import { objectView } from "./object.js";
 import { overviewView } from "./overview.js";
+import { runView } from "./runs.js";
 import * as settings from "./settings.js";
 import { traceView, tracesView } from "./traces.js";
 import { problem, tick } from "./words.js";
@@ -17,6 +18,7 @@ const VIEWS = {
   "": overviewView,
   apps: appsView,
   app: appView,
+  run: runView,
   list: listView,
   object: objectView,
   all: allView,

@@ -7,6 +7,7 @@ import { get, t } from "./settings.js";
 import { liveTable, ready } from "./table.js";
 import { badge, card, empty, facts, kinds, moment, problem, word } from "./words.js";
 import { framedWith } from "./overview.js";
+import { runsCard } from "./runs.js";
 
 export const STEPS = ["ImageBuilt", "PodsReady", "VolumesBound", "Exposed", "Published", "Monitored"];
 const MARKS = { True: "✓", False: "✕", Unknown: "…" };
@@ -129,6 +130,7 @@ export function appView({ world, params: [namespace, name], signal, state, title
   const table = liveTable({ resource: pods, path: path(pods, namespace), labels, signal });
   return [
     top,
+    runsCard({ world, namespace, app: name, signal }),
     card(kinds("Pod"), table.node),
     card(t("apps.releases"), releases),
     h(
