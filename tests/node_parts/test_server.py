@@ -16,7 +16,8 @@ from sampan.http.client import HttpTransport
 from sampan.http.server import Server
 from sampan.http.tls import client_context, server_context
 from sampan.http.types import Request, Response
-from sampan.node.access import Access, certificate_caller, subresource_of
+from sampan.node.access import Access, subresource_of
+from sampan.runtime.access import certificate_caller
 from sampan.node.contracts import Places
 from sampan.node.server import NodeServer
 from sampan.node.stats import Collector
