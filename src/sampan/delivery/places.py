@@ -14,9 +14,18 @@ class Places:
     def __init__(self, data_dir: Path) -> None:
         self.root = data_dir / "delivery"
 
+    @property
+    def repositories(self) -> Path:
+        return self.root / "repositories"
+
     def repository(self, namespace: str, app: str) -> Path:
-        """The bare repository of an app."""
-        return self.root / "repositories" / _safe(namespace) / f"{_safe(app)}.git"
+        """The bare repository of an app, which people push to."""
+        return self.repositories / _safe(namespace) / f"{_safe(app)}.git"
+
+    @property
+    def git(self) -> Path:
+        """Hooks and settings of the git server."""
+        return self.root / "git"
 
     def url(self, namespace: str, app: str) -> str:
         """Its address for who is on this machine."""

@@ -68,13 +68,6 @@ def _commit(commit: str) -> str:
     return commit
 
 
-async def make(repository: Path) -> None:
-    """A bare repository, unless there is one."""
-    if not (repository / "HEAD").exists():
-        repository.parent.mkdir(parents=True, exist_ok=True)
-        await git("init", "--quiet", "--bare", "--initial-branch=main", str(repository))
-
-
 async def has(repository: Path, commit: str, *, environ: Mapping[str, str] | None = None) -> bool:
     try:
         await git("cat-file", "-e", f"{_commit(commit)}^{{commit}}", directory=repository, environ=environ)
@@ -85,7 +78,6 @@ async def has(repository: Path, commit: str, *, environ: Mapping[str, str] | Non
 
 async def fetch(repository: Path, url: str, ref: str, commit: str) -> None:
     """Bring a commit of another repository here: by its name where its server allows that, else with its branch."""
-    await make(repository)
     if await has(repository, commit):
         return
     kept = f"refs/sampan/{commit}"

@@ -11,11 +11,14 @@ from sampan.api.errors import StatusError
 from sampan.api.extra.pipelinerun_v1 import PipelineRun
 from sampan.api.extra.pipelineruns import branch_of, commit_of
 from sampan.api.extra.sampan_v1 import App
+from sampan.api.types import core_v1
 from sampan.client.client import FAILURES, Client
 from sampan.config import ClusterConfig
-from sampan.delivery import checks, groovy, pipeline, repository, trees
+from sampan.delivery import branches, checks, groovy, pipeline, repository, trees
 from sampan.delivery.conditions import Facts
 from sampan.delivery.errors import PipelineError
+from sampan.delivery.git.paths import Place, Wrong
+from sampan.delivery.git.repositories import Repositories
 from sampan.delivery.pipeline import Parameter, Pipeline, Stage
 from sampan.delivery.places import Places
 from sampan.delivery.repository import GitError
@@ -68,7 +71,7 @@ async def _carry_out(job: Job, tell: Tell, site: Site) -> Status:
     run, say = job.run, job.log.write
     namespace = run.metadata.namespace or ""
     key = key_of(run)
-    bare = site.places.repository(namespace, run.spec.app)
+    bare = await _repository(run, site)
     commit = await _commit(run, bare)
     await tell({"commit": commit})
     subject, author = await repository.about(bare, commit)
@@ -146,19 +149,31 @@ def _prepare(job: executor.Job) -> None:
     commands.kubeconfig(job.cluster, job.kubeconfig)
 
 
+async def _repository(run: PipelineRun, site: Site) -> Path:
+    """The app's bare repository; of a repository elsewhere the copy is made when there is none. Raises Refused."""
+    place = Place(run.metadata.namespace or "", run.spec.app)
+    kept = Repositories(site.places.repositories, site.places.git)
+    try:
+        uid = (await site.client.get(core_v1.Namespace, place.namespace)).metadata.uid or ""
+        found = kept.ensure(place, uid) if run.spec.source.url else kept.find(place, uid)
+    except (StatusError, Wrong) as error:
+        raise Refused(str(error)) from error
+    if found is None:
+        raise Refused(f"{place.app} has no repository here: sampan remote {place.app} tells where to push to")
+    return found
+
+
 async def _commit(run: PipelineRun, bare: Path) -> str:
     """The commit that runs, in the bare repository. Raises GitError and Refused."""
-    source, app = run.spec.source, run.spec.app
+    source = run.spec.source
     commit = source.commit
     if source.url:
         commit = commit or await repository.resolve_there(source.url, source.ref)
         await repository.fetch(bare, source.url, source.ref, commit)
         return commit
-    if not (bare / "HEAD").exists():
-        raise Refused(f"{app} has no repository here: sampan remote {app} tells where to push to")
     commit = commit or await repository.resolve(bare, source.ref)
     if not await repository.has(bare, commit):
-        raise Refused(f"the repository of {app} has no commit {commit}; push it again")
+        raise Refused(f"the repository of {run.spec.app} has no commit {commit}; push it again")
     return commit
 
 
@@ -193,13 +208,13 @@ async def _plan(job: executor.Job, app: App | None) -> Plan:
 
 async def _wanted(job: executor.Job, app: App | None) -> list[str]:
     """The refs that are deployed: the App's own, else the repository's main branch."""
-    git = app.spec.source.git if app is not None else None
-    if git is not None and git.ref:
-        return [git.ref if git.ref.startswith("refs/") else f"refs/heads/{git.ref}"]
-    usual = [f"refs/heads/{name}" for name in default.MAIN]
-    if job.run.spec.source.url:
-        return usual
-    return list(dict.fromkeys((*usual, await repository.head(job.bare))))
+    spec = job.run.spec
+    if not spec.source.url:
+        return [branches.deploys(app, await repository.head(job.bare))]
+    if named := branches.deploys(app, ""):
+        return [named]
+    # A webhook has told which branch is the repository's own.
+    return [spec.source.ref] if spec.trigger.kind == "webhook" else [f"refs/heads/{name}" for name in default.MAIN]
 
 
 async def _facts(job: executor.Job, read: Pipeline, before: str) -> Facts:
