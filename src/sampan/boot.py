@@ -70,6 +70,7 @@ def preload() -> None:
     """Import before the fork what the processes would import after it."""
     import sampan.apiserver.server
     import sampan.controllers.manager
+    import sampan.delivery.git.room
     import sampan.delivery.room
     import sampan.host.runtime
     import sampan.images.store
@@ -119,6 +120,7 @@ def make_identities(cluster: ClusterConfig, node: Node) -> None:
         pki.Identity("scheduler", "system:kube-scheduler"),
         pki.Identity("ingress", "system:sampan:ingress"),
         pki.Identity("delivery", "system:sampan:delivery"),
+        pki.Identity("git", "system:sampan:git", (), ("localhost", node.name, "127.0.0.1", cluster.advertise_ip)),
         pki.Identity("node", f"system:node:{node.name}", ("system:nodes",), (node.name, node.ip, "127.0.0.1")),
     ):
         authority.ensure(identity)
@@ -267,6 +269,7 @@ async def run_manager(cluster: ClusterConfig, channel: Channel) -> None:
 
 async def run_node(cluster: ClusterConfig, node: Node, channel: Channel) -> None:
     from sampan import local_registry
+    from sampan.delivery.git.room import GitRoom
     from sampan.delivery.room import Delivery
     from sampan.host.runtime import OCIRuntime
     from sampan.http.server import Server as HttpServer
@@ -293,6 +296,9 @@ async def run_node(cluster: ClusterConfig, node: Node, channel: Channel) -> None
     network = Network(cluster, node.name, informers, ingress=published)
     deliverer = transport_as(cluster, "delivery")
     delivery = Delivery(cluster, node.name, Client(deliverer, ALL, user_agent="sampan-delivery"))
+    receiver = transport_as(cluster, "git")
+    pushes = GitRoom(cluster, Client(receiver, ALL, user_agent="sampan-git"), delivery.runner.follow)
+    delivery.parts.append(("git", pushes.run))
     await network.setup()
     runtime = await open_runtime(OCIRuntime, cluster, images, network.pods)
     try:
@@ -338,6 +344,7 @@ async def run_node(cluster: ClusterConfig, node: Node, channel: Channel) -> None
         await runtime.close()
         await publisher.close()
         await deliverer.close()
+        await receiver.close()
         await transport.close()
         images.close()
 

@@ -23,6 +23,8 @@ class ClusterConfig:
     api_port: int = 6443
     node_port: int = 10250
     registry_port: int = 5000
+    git_port: int = 8418
+    """Where the cluster's repositories take pushes, and webhooks are delivered; 0 for not at all."""
     bind_addresses: tuple[str, ...] = ("127.0.0.1",)
     node_name: str = ""
     node_ip: str = ""
@@ -50,6 +52,8 @@ class ClusterConfig:
         for port in (self.http_port, self.https_port):
             if not 0 <= port <= 65535:
                 raise ValueError(f"port {port} of the ingress: use 1 to 65535, or 0 for none")
+        if not 0 <= self.git_port <= 65535:
+            raise ValueError(f"port {self.git_port} of the git server: use 1 to 65535, or 0 for none")
         if self.http_port and self.http_port == self.https_port:
             raise ValueError(f"HTTP and HTTPS cannot both use port {self.http_port}: choose another --https-port")
         if self.load_balancer_range:

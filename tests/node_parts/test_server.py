@@ -17,11 +17,11 @@ from sampan.http.server import Server
 from sampan.http.tls import client_context, server_context
 from sampan.http.types import Request, Response
 from sampan.node.access import Access, subresource_of
-from sampan.runtime.access import certificate_caller
 from sampan.node.contracts import Places
 from sampan.node.server import NodeServer
 from sampan.node.stats import Collector
 from sampan.runtime import tasks
+from sampan.runtime.access import certificate_caller
 from sampan.runtime.clock import settle
 from tests.node_parts.conftest import NODE_NAME, Api
 from tests.node_parts.pods import UID, pod

@@ -35,6 +35,12 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         help=f"image registry on loopback, 0 for none (default: {default.registry_port})",
     )
     group.add_argument(
+        "--git-port",
+        type=int,
+        metavar="PORT",
+        help=f"git server and webhooks, 0 for none (default: {default.git_port})",
+    )
+    group.add_argument(
         "--bind-address",
         dest="bind_addresses",
         action="append",

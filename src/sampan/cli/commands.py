@@ -9,6 +9,8 @@ APPS = "Applications"
 OBJECTS = "Objects"
 PODS = "Pods"
 SERVER = "Nodes and server"
+HIDDEN = ""
+"""Commands that other programs call; help does not list them."""
 GROUPS = (CLUSTER, APPS, OBJECTS, PODS, SERVER)
 VERBS = "sampan.cli.kubectl.verbs"
 
@@ -36,6 +38,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("releases", "what an app was, release by release", APPS, "sampan.cli.releases"),
     Command("rollback", "an app as it was in an older release", APPS, "sampan.cli.rollback"),
     Command("export", "the plain Kubernetes objects that an app stands for", APPS, "sampan.cli.export"),
+    Command("remote", "`git push sampan main` deploys the current folder's repository", APPS, "sampan.cli.remote"),
+    Command("webhook", "GitHub, GitLab or Gitea tell the cluster of pushes", APPS, "sampan.cli.webhook"),
     Command("trace", "the call chain of a request, and which service calls which", APPS, "sampan.cli.trace"),
     Command("metrics", "the figures that pods show to Prometheus", APPS, "sampan.cli.metrics"),
     Command("get", "show objects in tables, or whole", OBJECTS, f"{VERBS}.get"),
@@ -73,4 +77,5 @@ COMMANDS: tuple[Command, ...] = (
     Command("auth", "what somebody may do, and who we are", SERVER, f"{VERBS}.auth"),
     Command("config", "contexts, clusters and users of the kubeconfig", SERVER, f"{VERBS}.config"),
     Command("version", "of this program and of the server", SERVER, f"{VERBS}.version"),
+    Command("git-credential", "gives git the kubeconfig's token", HIDDEN, "sampan.cli.git_credential"),
 )

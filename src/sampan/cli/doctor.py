@@ -36,6 +36,10 @@ PROGRAMS = (
     ("nft", "nftables", "services and network policy"),
     ("ip", "iproute2", "pod network"),
 )
+OPTIONAL = (
+    ("nginx", "nginx-light", "serves Ingresses"),
+    ("git", "git", "takes pushes, builds from repositories"),
+)
 OCI_RUNTIMES = ("crun", "runc")
 SEARCH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin", "/usr/local/sbin"))
 
@@ -54,11 +58,12 @@ def programs(_: config.ClusterConfig) -> Iterator[Finding]:
             yield Finding("ok", f"{program}: {path}")
         else:
             yield Finding("missing", f"{program} ({use}) is not installed", f"apt-get install {package}")
-    path = shutil.which("nginx", path=SEARCH)
-    if path:
-        yield Finding("ok", f"nginx: {path}")
-    else:
-        yield Finding("warn", "nginx (serves Ingresses) is not installed", "apt-get install nginx-light")
+    for program, package, use in OPTIONAL:
+        path = shutil.which(program, path=SEARCH)
+        if path:
+            yield Finding("ok", f"{program}: {path}")
+        else:
+            yield Finding("warn", f"{program} ({use}) is not installed", f"apt-get install {package}")
     found = [path for name in OCI_RUNTIMES if (path := shutil.which(name, path=SEARCH))]
     if found:
         yield Finding("ok", f"OCI runtimes: {', '.join(found)}")
@@ -126,6 +131,7 @@ def ports(cluster: config.ClusterConfig) -> Iterator[Finding]:
         (cluster.api_port, loopback, "API server", "--api-port", "missing"),
         (cluster.node_port, loopback, "node", "--node-port", "missing"),
         (cluster.registry_port, loopback, "image registry", "--registry-port", "warn"),
+        (cluster.git_port, loopback, "git server", "--git-port", "warn"),
         (cluster.http_port, everywhere, "Ingresses over HTTP", "--http-port", "warn"),
         (cluster.https_port, everywhere, "Ingresses over HTTPS", "--https-port", "warn"),
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import socket
 import ssl
 import time
 from collections import Counter
@@ -72,7 +74,7 @@ async def run(options: argparse.Namespace, context: Context) -> int:
     context.out(f"cluster {cluster.name} at {cluster.api_url}")
     context.out("\n".join(processes(status, supervisor.roles_in(status))))
     context.out("")
-    for line in (*await contents(cluster), *published(cluster)):
+    for line in (*await contents(cluster), *published(cluster), git(cluster)):
         context.out(line)
     return 0
 
@@ -92,6 +94,19 @@ def published(cluster: ClusterConfig) -> list[str]:
     hosts = ", ".join(said["hosts"]) or "no hosts yet"
     used = f", nginx {mib(sum(memory(pid) for pid in (said['pid'], *nginx.children(said['pid']))))}"
     return [f"ingress at {ports}: {hosts}{used if said['pid'] else ''}"]
+
+
+def git(cluster: ClusterConfig) -> str:
+    """Where repositories take pushes, and why they do not."""
+    if not cluster.git_port:
+        return "git: switched off; sampan up --git-port N switches it on"
+    if not any(os.access(f"{place}/git", os.X_OK) for place in ("/usr/local/bin", "/usr/bin", "/bin")):
+        return "git: disabled: git is not installed; as root: apt-get install git"
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        if probe.connect_ex(("127.0.0.1", cluster.git_port)):
+            return f"git: nothing answers at port {cluster.git_port}; {cluster.log_dir}/node.log says why"
+    return f"git at https://127.0.0.1:{cluster.git_port}/NAMESPACE/APP.git (sampan remote)"
 
 
 async def contents(cluster: ClusterConfig) -> list[str]:

@@ -42,6 +42,7 @@ class Push(NamedTuple):
     author: str
     delivery: str
     files: tuple[str, ...] = ()
+    default_branch: str = ""
 
     @property
     def deleted(self) -> bool:
@@ -73,25 +74,33 @@ def sender(headers: Mapping[str, str]) -> str:
     raise Rejected(400, "no event of GitHub, GitLab or Gitea: the header X-GitHub-Event (or the like) is missing")
 
 
+def signature(forge: str, headers: Mapping[str, str]) -> str:
+    """What the sender shows: `sha256=HEX`, or GitLab's secret token itself. Raises Rejected 401 without one."""
+    if forge == "gitlab":
+        found = headers.get("x-gitlab-token", "")
+        if not found:
+            raise Rejected(401, "the header X-Gitlab-Token is missing: give the webhook in GitLab the secret token")
+        return found
+    found = headers.get("x-hub-signature-256", "")
+    if not found and forge == "gitea" and headers.get("x-gitea-signature"):
+        found = "sha256=" + headers["x-gitea-signature"]
+    if not found:
+        # X-Hub-Signature alone is SHA-1, which is no proof any more.
+        raise Rejected(401, "the header X-Hub-Signature-256 is missing: give the webhook the secret")
+    return found.strip()
+
+
 def verify(forge: str, headers: Mapping[str, str], body: bytes, secret: str) -> None:
     """Raises Rejected 401 unless the sender knows the secret. An empty secret convinces nobody."""
     if not secret:
         raise Rejected(401, "this hook has no secret, so nobody can prove to be who he is; give it one")
+    shown = signature(forge, headers)
     if forge == "gitlab":
-        token = headers.get("x-gitlab-token", "")
-        if not token:
-            raise Rejected(401, "the header X-Gitlab-Token is missing: give the webhook in GitLab the secret token")
-        if not hmac.compare_digest(token.encode(), secret.encode()):
+        if not hmac.compare_digest(shown.encode(), secret.encode()):
             raise Rejected(401, "the secret token is another one")
         return
-    signature = headers.get("x-hub-signature-256", "")
-    if not signature and forge == "gitea" and headers.get("x-gitea-signature"):
-        signature = "sha256=" + headers["x-gitea-signature"]
-    if not signature:
-        # X-Hub-Signature alone is SHA-1, which is no proof any more.
-        raise Rejected(401, "the header X-Hub-Signature-256 is missing: give the webhook the secret")
     expected = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-    if not hmac.compare_digest(signature.strip().encode(), expected.encode()):
+    if not hmac.compare_digest(shown.encode(), expected.encode()):
         raise Rejected(401, "the signature does not fit: the secret is another one, or the delivery was changed")
 
 
@@ -131,6 +140,7 @@ def _github(forge: str, headers: Mapping[str, str], document: Mapping[str, Any])
         author=str(_maybe(head, "author").get("name") or _maybe(document, "pusher").get("name") or ""),
         delivery=headers.get(f"x-{forge}-delivery", ""),
         files=_files(document),
+        default_branch=str(repository.get("default_branch") or ""),
     )
 
 
@@ -153,6 +163,7 @@ def _gitlab(headers: Mapping[str, str], document: Mapping[str, Any]) -> Push:
         author=str(_maybe(head, "author").get("name") or document.get("user_name") or ""),
         delivery=headers.get("x-gitlab-event-uuid", ""),
         files=_files(document),
+        default_branch=str(project.get("default_branch") or ""),
     )
 
 

@@ -293,9 +293,21 @@ ROLES: dict[str, Role] = {
             rule(f"{READ} create delete", "core", "pods"),
             rule("get", "core", "pods/log"),
             rule("create get", "core", "pods/exec"),
-            rule("get", "core", "configmaps nodes secrets"),
+            rule("get", "core", "configmaps namespaces nodes secrets"),
             rule(READ, "core", "events persistentvolumeclaims services"),
             rule(READ, "apps", "controllerrevisions daemonsets deployments replicasets statefulsets"),
+            EVENTS,
+        )
+    ),
+    # What takes pushes and webhooks: who is it, may they, is it signed; and then a run.
+    "sampan:git": Role(
+        (
+            rule("create", AUTHENTICATION, "tokenreviews"),
+            rule("create", AUTHORIZATION, "subjectaccessreviews"),
+            rule("create get", "sampan.dev", "pipelineruns"),
+            rule("get", "sampan.dev", "apps"),
+            rule("get list", "core", "namespaces"),
+            rule("get", "core", "secrets"),
             EVENTS,
         )
     ),
@@ -326,5 +338,6 @@ BINDINGS: dict[str, tuple[str, ...]] = {
     "system:cluster-trust-bundle-discovery": ("Group system:serviceaccounts",),
     "sampan:ingress": ("User system:sampan:ingress",),
     "sampan:delivery": ("User system:sampan:delivery",),
+    "sampan:git": ("User system:sampan:git",),
 }
 """Cluster role -> subjects of the binding of the same name."""

@@ -1,0 +1,257 @@
+"""What is not git, or not meant well: odd paths, odd requests, slow and lost peers."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from pathlib import Path
+
+import pytest
+
+from sampan.api.types import core_v1
+from sampan.api.types.meta_v1 import ObjectMeta
+from sampan.delivery.git import paths, repositories, server
+from sampan.delivery.git.access import token_of
+from sampan.delivery.git.backend import parse_head
+from sampan.delivery.git.paths import Place, Wanted, Wrong
+from sampan.http.tls import client_context
+from sampan.http.types import Request
+from tests.delivery_git.conftest import Forge
+
+UPLOAD, RECEIVE = "?service=git-upload-pack", "?service=git-receive-pack"
+PLACE = Place("shop", "web")
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "wanted"),
+    [
+        ("GET", f"/shop/web.git/info/refs{UPLOAD}", Wanted(PLACE, "upload-pack", True)),
+        ("GET", f"/shop/web.git/info/refs{RECEIVE}", Wanted(PLACE, "receive-pack", True)),
+        ("POST", "/shop/web.git/git-upload-pack", Wanted(PLACE, "upload-pack", False)),
+        ("POST", "/shop/web.git/git-receive-pack", Wanted(PLACE, "receive-pack", False)),
+        ("POST", "/web.git/git-receive-pack", Wanted(Place("default", "web"), "receive-pack", False)),
+    ],
+)
+def test_what_git_asks(method: str, target: str, wanted: Wanted) -> None:
+    assert paths.read(method, target) == wanted
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status"),
+    [
+        ("GET", f"/shop/../web.git/info/refs{UPLOAD}", 404),
+        ("GET", f"/shop/%2e%2e/web.git/info/refs{UPLOAD}", 404),
+        ("GET", f"/shop/web%2f..%2fx.git/info/refs{UPLOAD}", 404),
+        ("GET", f"//web.git/info/refs{UPLOAD}", 404),
+        ("GET", f"/shop/web.git/../../x/info/refs{UPLOAD}", 404),
+        ("GET", f"/shop/-web.git/info/refs{UPLOAD}", 404),
+        ("GET", f"/shop/{'a' * 41}.git/info/refs{UPLOAD}", 404),
+        ("GET", f"/{'a' * 64}/web.git/info/refs{UPLOAD}", 404),
+        ("GET", f"/shop/web.git\n/info/refs{UPLOAD}", 404),
+        ("GET", "/shop/web.git/HEAD", 404),
+        ("GET", "/shop/web.git/objects/info/alternates", 404),
+        ("GET", "/shop/web.git/config", 404),
+        ("GET", "/shop/web.git/info/refs", 403),
+        ("GET", "/shop/web.git/info/refs?service=git-upload-archive", 403),
+        ("GET", f"/shop/web.git/info/refs{UPLOAD}&service=git-receive-pack", 403),
+        ("GET", f"/shop/web.git/info/refs{UPLOAD}%00", 403),
+        ("POST", f"/shop/web.git/info/refs{UPLOAD}", 405),
+        ("GET", "/shop/web.git/git-receive-pack", 405),
+        ("POST", "/shop/web.git/git-receive-pack?x", 400),
+        ("GET", "/", 404),
+    ],
+)
+def test_what_is_not_served(method: str, target: str, status: int) -> None:
+    with pytest.raises(Wrong) as caught:
+        paths.read(method, target)
+    assert caught.value.status == status
+
+
+def test_versions_of_the_protocol_are_passed_on_and_nothing_else() -> None:
+    assert paths.protocol("version=2") == "version=2"
+    assert paths.protocol("version=2:x") == ""
+    assert paths.protocol("version=2\nHOME=/") == ""
+
+
+@pytest.mark.parametrize(
+    ("header", "token"),
+    [
+        ("Bearer abc", "abc"),
+        ("Basic " + base64.b64encode(b"me:abc:d").decode(), "abc:d"),
+        ("Basic " + base64.b64encode(b"me").decode(), ""),
+        ("Basic ***", ""),
+        ("Basic " + base64.b64encode(b"\xff:\xff").decode(), ""),
+        ("Digest abc", ""),
+        ("", ""),
+    ],
+)
+def test_tokens(header: str, token: str) -> None:
+    assert token_of(header) == token
+
+
+def test_the_head_of_a_cgi_answer() -> None:
+    assert parse_head(["Status: 404 Not Found", "Pragma: no-cache"]) == (404, [("Pragma", "no-cache")])
+    with pytest.raises(Wrong):
+        parse_head(["nothing"])
+
+
+# --- against the running server
+
+
+async def ask(forge: Forge, method: str, target: str, *, identity: str = "", **headers: str) -> tuple[int, str]:
+    transport = forge.transport(identity)
+    try:
+        given = {"host": "git", **{name.replace("_", "-"): value for name, value in headers.items()}}
+        response = await transport.send(Request(method, target, given, b"0000" if method == "POST" else b""))
+        return response.status, (await response.read()).decode(errors="replace")
+    finally:
+        await transport.close()
+
+
+async def test_nobody_learns_anything(forge: Forge) -> None:
+    for target in ("/default/web.git", "/nowhere/web.git"):
+        status, said = await ask(forge, "GET", target + f"/info/refs{UPLOAD}")
+        assert status == 401
+        assert "sampan create token" in said
+        status, _ = await ask(forge, "GET", target + f"/info/refs{UPLOAD}", authorization="Bearer wrong")
+        assert status == 401
+        status, _ = await ask(forge, "GET", target + f"/info/refs{UPLOAD}", identity="jane")
+        assert status == 403
+
+
+async def test_a_certificate_of_the_cluster_is_as_good_as_a_token(forge: Forge) -> None:
+    status, said = await ask(forge, "GET", f"/default/web.git/info/refs{RECEIVE}", identity="jane")
+    assert (status, said.startswith("jane may not push to default/web")) == (403, True)
+
+
+async def test_requests_that_git_does_not_make(forge: Forge) -> None:
+    token = f"Bearer {await forge.token('ann', 'edit')}"
+    kind = "application/x-git-receive-pack-request"
+    post = "/default/web.git/git-receive-pack"
+    assert (await ask(forge, "POST", post, authorization=token, content_type="text/plain"))[0] == 415
+    zipped = await ask(forge, "POST", post, authorization=token, content_type=kind, content_encoding="gzip")
+    assert zipped[0] == 415
+    assert (await ask(forge, "POST", post, authorization=token, content_type=kind))[0] == 200
+    assert (await ask(forge, "DELETE", post, authorization=token))[0] == 405
+
+
+async def test_without_git(forge: Forge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repositories, "program", lambda: None)
+    status, said = await ask(forge, "GET", f"/default/web.git/info/refs{UPLOAD}")
+    assert status == 503
+    assert "apt-get install git" in said
+
+
+class Half:
+    """A push that has begun and does not go on."""
+
+    def __init__(self, forge: Forge, token: str) -> None:
+        self._forge = forge
+        self._token = token
+
+    async def __aenter__(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        tls = client_context(ca_file=self._forge.ca)
+        reader, self._writer = await asyncio.open_connection("127.0.0.1", self._forge.config.git_port, ssl=tls)
+        self._writer.write(
+            b"POST /default/web.git/git-receive-pack HTTP/1.1\r\nHost: git\r\nTransfer-Encoding: chunked\r\n"
+            b"Content-Type: application/x-git-receive-pack-request\r\nAuthorization: Bearer "
+            + self._token.encode()
+            + b"\r\n\r\n4\r\n00a0\r\n"
+        )
+        return reader, self._writer
+
+    async def __aexit__(self, *_: object) -> None:
+        self._writer.transport.abort()
+
+
+def processes(forge: Forge) -> list[str]:
+    found = []
+    for each in Path("/proc").glob("[0-9]*"):
+        try:
+            environ = (each / "environ").read_bytes()
+        except OSError:
+            continue  # it has ended, or is not ours
+        if str(forge.places.git).encode() in environ:
+            found.append((each / "comm").read_text().strip())
+    return found
+
+
+async def test_a_peer_that_is_lost_in_the_middle_leaves_no_process_and_no_ref(forge: Forge) -> None:
+    token = await forge.token("ann", "edit")
+    for _ in range(server.PROCESSES + 1):
+        async with Half(forge, token) as (reader, _):
+            assert b"200" in await reader.readline()
+            assert processes(forge)
+    folder = await forge.source()
+    forge.runs.may_end.set()
+    done = await forge.git(folder, "push", forge.url.replace("//", "//me@") + "/web.git", "main", token=token)
+    assert done.code == 0, done.said
+    assert processes(forge) == []
+
+
+async def test_more_at_once_than_there_are_turns(forge: Forge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "PATIENCE", 0.05)
+    token = await forge.token("ann", "edit")
+    halves = [Half(forge, token) for _ in range(server.PROCESSES)]
+    for half in halves:
+        reader, _ = await half.__aenter__()
+        assert b"200" in await reader.readline()
+    status, said = await ask(forge, "GET", f"/default/web.git/info/refs{UPLOAD}", authorization=f"Bearer {token}")
+    assert (status, "try again in a moment" in said) == (503, True)
+    for half in halves:
+        await half.__aexit__()
+
+
+async def test_a_peer_that_never_ends(forge: Forge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "TIME", 0.2)
+    async with Half(forge, await forge.token("ann", "edit")) as (reader, _):
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await reader.readuntil(b"0\r\n\r\n")
+    assert processes(forge) == []
+
+
+async def test_a_namespace_made_anew_does_not_find_what_was_pushed_before(forge: Forge) -> None:
+    client = forge.cluster.client
+    await client.create(core_v1.Namespace(metadata=ObjectMeta(name="shop")))
+    kept = repositories.Repositories(forge.places.repositories, forge.places.git)
+    uid = (await client.get(core_v1.Namespace, "shop")).metadata.uid or ""
+    path = kept.ensure(PLACE, uid)
+    (path / "refs/heads/main").write_text("a" * 40 + "\n")
+    assert kept.find(PLACE, uid) == path
+    assert kept.find(PLACE, "another") is None
+    assert kept.ensure(PLACE, "another") == path
+    assert not (path / "refs/heads/main").exists()
+    assert [each.name for each in path.parent.iterdir()] == ["web.git"], "nothing is left aside"
+    assert kept.sweep({"shop": uid}) == [PLACE]
+    assert not path.exists()
+
+
+async def test_content_that_looks_like_configuration_is_content(forge: Forge) -> None:
+    """A bare repository in a tree, hooks, attributes, and names that read like flags."""
+    mark = forge.root / "mark"
+    evil = f"#!/bin/sh\ntouch {mark}\n"
+    folder = await forge.source(HEAD="ref: refs/heads/main\n", config=f"[core]\n\tfsmonitor = touch {mark}\n")
+    for name in ("hooks", "objects", "refs"):
+        (folder / name).mkdir()
+        (folder / name / "pre-receive").write_text(evil)
+        (folder / name / "pre-receive").chmod(0o755)
+    await forge.commit(folder, **{".gitattributes": "* filter=x diff=x\n", "--upload-pack=x": evil})
+    token = await forge.token("ann", "edit")
+    forge.runs.may_end.set()
+    address = forge.url.replace("//", "//me@") + "/web.git"
+    for ref in ("refs/heads/main", f"refs/heads/--upload-pack=touch{mark}", "refs/heads/$(touch)", "refs/heads/;x"):
+        done = await forge.git(folder, "push", address, f"main:{ref}", token=token)
+        assert done.code == 0, done.said
+    assert not mark.exists()
+    assert [run.spec.source.ref for run in await forge.made()] == ["refs/heads/main"]
+    assert sorted(each.name for each in forge.places.git.joinpath("hooks").iterdir()) == ["post-receive", "pre-receive"]
+
+
+async def test_a_jenkinsfile_that_is_a_link_is_none(forge: Forge) -> None:
+    folder = await forge.source(readme="x")
+    (folder / "Jenkinsfile").symlink_to("/etc/shadow")
+    await forge.commit(folder)
+    token = await forge.token("ann", "edit")
+    done = await forge.git(folder, "push", forge.url.replace("//", "//me@") + "/web.git", "main", token=token)
+    assert done.code == 1
+    assert "Jenkinsfile is no file" in done.said
