@@ -22,6 +22,8 @@ from sampan.config import DATA_ROOT, ClusterConfig
 from sampan.delivery import guess
 
 REMOTE = "sampan"
+STRONGER = ("GIT_SSL_CAINFO", "GIT_SSL_CERT", "GIT_SSL_KEY")
+"""Variables that git believes rather than any configuration."""
 FILES = ("ca.crt", "client.crt", "client.key")
 
 EXAMPLES = """\
@@ -67,7 +69,11 @@ def run(options: argparse.Namespace, context: Context) -> int:
     repository.give_back(folder)
     context.err(f"remote {name} is {url}")
     branch = repository.branch()
-    context.err(f"deploy with: git push {name} {branch if branch in ('main', 'master') else 'HEAD:main'}")
+    words = "git push"
+    if stronger := [variable for variable in STRONGER if context.environ.get(variable)]:
+        context.err(f"{' and '.join(stronger)} of this environment would win over the remote's own settings")
+        words = f"env {' '.join(f'-u {variable}' for variable in stronger)} git push"
+    context.err(f"deploy with: {words} {name} {branch if branch in ('main', 'master') else 'HEAD:main'}")
     return 0
 
 

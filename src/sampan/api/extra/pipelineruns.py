@@ -23,8 +23,9 @@ TRIGGERS = ("manual", "push", "webhook")
 WAITING, RUNNING = "Pending", "Running"
 ENDED = ("Succeeded", "Unstable", "Failed", "Aborted")
 """Phases that do not change any more."""
-SCHEMES = ("https://", "http://", "ssh://", "git://", "file://")
-"""Ways to a repository elsewhere; git knows others, some of which run commands."""
+SCHEMES = ("https://", "http://", "ssh://", "git://")
+"""Ways to a repository elsewhere. git knows others: some run commands, and file:// would lead to what root may read on
+the node, other namespaces' repositories among it."""
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 """Of a parameter and of an environment variable."""
 PARAMETERS, VALUE_LENGTH = 50, 4096
