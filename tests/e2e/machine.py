@@ -59,6 +59,23 @@ class Machine:
         return 17250 + self.number
 
     @property
+    def registry_port(self) -> int:
+        return 17550 + self.number
+
+    @property
+    def http_port(self) -> int:
+        """Where Ingresses are served: ports 80 and 443 may be somebody else's."""
+        return 17080 + self.number
+
+    @property
+    def https_port(self) -> int:
+        return 17180 + self.number
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        return (self.port, self.node_port, self.registry_port, self.http_port, self.https_port)
+
+    @property
     def url(self) -> str:
         return f"https://127.0.0.1:{self.port}"
 
@@ -73,12 +90,15 @@ class Machine:
     def where(self) -> Sequence[str]:
         return ("--name", self.name, "--data-root", str(self.root), "--run-root", str(self.root / "run"))
 
-    def up(self) -> subprocess.CompletedProcess[str]:
+    def up(self, *more: str) -> subprocess.CompletedProcess[str]:
         return self.sampan(
             "up",
             *self.where(),
             *("--api-port", str(self.port), "--node-port", str(self.node_port)),
+            *("--registry-port", str(self.registry_port)),
+            *("--http-port", str(self.http_port), "--https-port", str(self.https_port)),
             *("--pod-cidr", self.pod_cidr, "--service-cidr", self.service_cidr),
+            *more,
         )
 
     def purge(self) -> None:
@@ -155,7 +175,7 @@ def alone() -> Iterator[Machine]:
                 continue
             machine = Machine(number)
             machine.purge()
-            if taken(machine.port) or taken(machine.node_port):
+            if any(map(taken, machine.ports)):
                 continue
             yield machine
             return
@@ -190,6 +210,8 @@ def leftovers(machine: Machine) -> list[str]:
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it may end while it is looked at
             command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            if f"{machine.root}/" in command or f"--name {name} " in command:
+            # Workers of nginx say nothing of themselves, but write into a log.
+            files = [os.readlink(each) for each in (process / "fd").iterdir()] if "nginx:" in command else []
+            if f"{machine.root}/" in " ".join([command, *files]) or f"--name {name} " in command:
                 found.append(f"process {process.name}: {command}")
     return found + ([str(machine.root)] if machine.root.exists() else [])

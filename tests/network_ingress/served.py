@@ -6,11 +6,11 @@ import http.client
 import json
 import socket
 import ssl
-import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from tests.e2e.machine import Machine
+from tests.e2e.machine import Machine, eventually
 
 
 @dataclass
@@ -25,28 +25,11 @@ class Published:
     machine: Machine
 
     @property
-    def http(self) -> int:
-        return 17080 + self.machine.number
-
-    @property
-    def https(self) -> int:
-        return 17180 + self.machine.number
-
-    @property
     def balancers(self) -> str:
         return f"198.18.{self.machine.number}.0/30"
 
-    def up(self, *more: str) -> None:
-        machine = self.machine
-        machine.sampan(
-            "up",
-            *machine.where(),
-            *("--api-port", str(machine.port), "--node-port", str(machine.node_port)),
-            *("--pod-cidr", machine.pod_cidr, "--service-cidr", machine.service_cidr),
-            *("--http-port", str(self.http), "--https-port", str(self.https)),
-            *("--load-balancer-range", self.balancers),
-            *more,
-        )
+    def up(self) -> None:
+        self.machine.up("--load-balancer-range", self.balancers)
 
     def deploy(self, name: str, replicas: int = 2) -> None:
         labels = {"app": name}
@@ -101,6 +84,11 @@ class Published:
     def withdraw(self, *names: str) -> None:
         self.machine.kubectl("delete", "ingress", *names)
 
+    def opened(self, name: str) -> None:
+        """Wait until an Ingress is served. Its address says so: workers of before and after share the first moments of
+        a reload, so that one answer proves nothing about the next."""
+        eventually(lambda: self.address(name), f"Ingress {name} has an address")
+
     def address(self, name: str) -> str:
         listed = self.machine.get("ingress", name)["status"]["loadBalancer"].get("ingress", [{}])
         return str(listed[0].get("ip", ""))
@@ -115,11 +103,11 @@ class Published:
         """Ask 127.0.0.1 for a host; over HTTPS its certificate is verified against `ca` or the local authority."""
         if secure:
             trust = ssl.create_default_context(cafile=ca or str(self.machine.data_dir / "ingress-ca.crt"))
-            plain = socket.create_connection(("127.0.0.1", self.https), timeout=10)
-            connection: http.client.HTTPConnection = http.client.HTTPSConnection(host, self.https)
+            plain = socket.create_connection(("127.0.0.1", self.machine.https_port), timeout=10)
+            connection: http.client.HTTPConnection = http.client.HTTPSConnection(host, self.machine.https_port)
             connection.sock = trust.wrap_socket(plain, server_hostname=host)
         else:
-            connection = http.client.HTTPConnection("127.0.0.1", self.http, timeout=10)
+            connection = http.client.HTTPConnection("127.0.0.1", self.machine.http_port, timeout=10)
         try:
             connection.request("GET", path, headers={"Host": host})
             response = connection.getresponse()
@@ -138,13 +126,12 @@ class Published:
 
     def nginx(self) -> int:
         """The pid of nginx, 0 when there is none."""
-        status = self.machine.run_dir / "ingress" / "status.json"
-        pid = int(json.loads(status.read_text())["pid"])
-        return (
-            pid
-            if pid and subprocess.run(["kill", "-0", str(pid)], check=False, capture_output=True).returncode == 0
-            else 0
-        )
+        pid = int(self.status()["pid"])
+        return pid if (Path("/proc") / str(pid) / "cmdline").exists() and pid else 0
+
+    def status(self) -> dict[str, Any]:
+        """What the node's process says of it."""
+        return dict(json.loads((self.machine.run_dir / "ingress" / "status.json").read_text()))
 
 
 def backend(service: str) -> dict[str, Any]:

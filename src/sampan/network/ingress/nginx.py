@@ -46,7 +46,8 @@ GOODBYE = 5.0
 LOG_LIMIT = 10 << 20
 
 _LINE = re.compile(r"nginx: \[\w+\] (?P<text>.*?)(?: in (?P<file>\S+):(?P<line>\d+))?$", re.MULTILINE)
-_DRAINING = b"nginx: worker process is shutting down"
+_WORKER = b"nginx: worker process"
+_DRAINING = _WORKER + b" is shutting down"
 
 
 class Missing(RuntimeError):
@@ -105,7 +106,7 @@ class Nginx:
         candidate.write_text(text)
         running = self.pid()
         if not running:
-            check_ports(listen)
+            await self._take_back(listen)
         await self._call("-t", candidate)
         before = self.current()
         self._rotate()
@@ -117,6 +118,7 @@ class Nginx:
         else:
             candidate.replace(self.config)
             await self._call("", self.config)
+            await self._appeared()
         self._tidy(files)
 
     async def stop(self) -> None:
@@ -125,25 +127,50 @@ class Nginx:
 
     def end(self, grace: float = 0.0) -> None:
         """Blocking."""
-        pid = self.pid()
-        if not pid:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            descriptor = os.pidfd_open(pid)
-            try:
-                for number, seconds in ((signal.SIGQUIT, grace), (signal.SIGTERM, GOODBYE), (signal.SIGKILL, GOODBYE)):
-                    if seconds:
-                        signal.pidfd_send_signal(descriptor, number)
-                        if select.select([descriptor], [], [], seconds)[0]:
-                            return
-            finally:
-                os.close(descriptor)
+        master = self.pid()
+        for pid in (*([master] if master else ()), *self.orphans()):
+            _end(pid, grace)
 
     def generations(self) -> int:
         """Workers that still finish what they have from older configurations."""
         return sum(_title(each).startswith(_DRAINING) for each in children(self.pid()))
 
+    def orphans(self) -> list[int]:
+        """Workers whose master was killed: they go on, and hold the ports. Their log tells whose they are."""
+        ours = set(children(self.pid()))
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            pid = int(process.name)
+            if pid not in ours and _title(pid).startswith(_WORKER):
+                with contextlib.suppress(OSError):
+                    if any(each.startswith(str(self.log_path)) for each in ports.links(process / "fd")):
+                        found.append(pid)
+        return found
+
     # --- inside
+
+    async def _take_back(self, listen: Listen) -> None:
+        """Make orphans close their listening sockets; they finish what they have. Raises Taken."""
+        waiting = await asyncio.get_running_loop().run_in_executor(None, self.orphans)
+        for pid in waiting:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGQUIT)
+        deadline = self._clock.monotonic() + (TAKEOVER if waiting else 0.0)
+        while True:
+            try:
+                return check_ports(listen)
+            except Taken:
+                if self._clock.monotonic() >= deadline:
+                    raise
+            await self._clock.sleep(LOOK)
+
+    async def _appeared(self) -> None:
+        """The program that was called ends before the daemon that it leaves has written who it is. Raises Refused."""
+        deadline = self._clock.monotonic() + TAKEOVER
+        while not self.pid():
+            if self._clock.monotonic() > deadline:
+                raise Refused(f"nginx ended as soon as it was started: {self._said(0)}")
+            await self._clock.sleep(LOOK)
 
     def _write(self, files: Mapping[str, bytes]) -> None:
         (self.directory / "temp").mkdir(parents=True, exist_ok=True, mode=0o755)
@@ -239,6 +266,23 @@ def children(pid: int) -> list[int]:
         return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except (FileNotFoundError, ProcessLookupError):
         return []
+
+
+def _end(pid: int, grace: float) -> None:
+    """Ask a process to end, within `grace` seconds for requests, then harder. Blocking."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        for number, seconds in ((signal.SIGQUIT, grace), (signal.SIGTERM, GOODBYE), (signal.SIGKILL, GOODBYE)):
+            if seconds:
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(descriptor, number)
+                if select.select([descriptor], [], [], seconds)[0]:
+                    return
+    finally:
+        os.close(descriptor)
 
 
 def _title(pid: int) -> bytes:
