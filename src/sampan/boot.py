@@ -11,6 +11,7 @@ import asyncio
 import gc
 import ipaddress
 import logging
+import os
 import signal
 import socket
 import ssl
@@ -49,8 +50,8 @@ class Node:
     ip: str
 
 
-def serve(cluster: ClusterConfig, listener: int) -> None:
-    """Be the supervisor until told to stop."""
+def serve(cluster: ClusterConfig, listener: int, turn: int) -> None:
+    """Be the supervisor until told to stop. `turn` is closed as soon as others can see that it runs."""
     Path("/proc/self/comm").write_text("sampan")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s")
     node = this_node(cluster)
@@ -60,6 +61,7 @@ def serve(cluster: ClusterConfig, listener: int) -> None:
     gc.collect()
     gc.freeze()
     supervisor = Supervisor(cluster.run_dir, cluster.log_dir, listener)
+    os.close(turn)
     supervisor.start(Role("apiserver", lambda channel: _run(run_apiserver(cluster, channel))))
     supervisor.start(Role("node", lambda channel: _run(run_node(cluster, node, channel))))
     supervisor.start(Role("manager", lambda channel: _run(run_manager(cluster, channel))))

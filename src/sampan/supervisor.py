@@ -95,6 +95,7 @@ class Supervisor:
         wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._wake_read = wake_read
         self._selector.register(wake_read, selectors.EVENT_READ)
+        self._write_status()
 
     def start(self, role: Role) -> None:
         child = _Child(role)
@@ -278,11 +279,13 @@ def read_status(run_dir: Path) -> dict[str, Any] | None:
 
 
 def alive(pid: int) -> bool:
-    """Whether `pid` is one of our processes, not a stranger that got the number after a reboot."""
+    """Whether `pid` is one of our processes: no stranger that got the number after a reboot, none that has ended."""
     try:
-        return b"sampan" in Path(f"/proc/{pid}/comm").read_bytes()
-    except FileNotFoundError:
+        name, _, rest = Path(f"/proc/{pid}/stat").read_bytes().partition(b"(")[2].rpartition(b") ")
+    except (FileNotFoundError, ProcessLookupError):
         return False
+    # Whose parent has not asked for its end yet stays as a zombie.
+    return b"sampan" in name and rest[:1] not in b"ZX"
 
 
 def roles_in(status: dict[str, Any]) -> Sequence[tuple[str, dict[str, Any]]]:

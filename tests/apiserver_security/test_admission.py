@@ -28,6 +28,7 @@ NAMES = [
     "StorageObjectInUseProtection",
     "PersistentVolumeClaimResize",
     "RuntimeClass",
+    "CertificateRequester",
     "CertificateApproval",
     "CertificateSigning",
     "CertificateSubjectRestriction",

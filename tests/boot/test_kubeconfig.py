@@ -57,3 +57,12 @@ def test_a_broken_file_is_named_and_left_alone(tmp_path: Path, text: str) -> Non
     with pytest.raises(CommandError, match=str(path)):
         kubeconfig.read(path)
     assert path.read_text() == text
+
+
+def test_a_file_that_cannot_be_read_or_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    path = tmp_path / "file" / "config"
+    with pytest.raises(CommandError, match=rf"error loading config file '{path}': Not a directory"):
+        kubeconfig.read(path)
+    with pytest.raises(CommandError, match=rf"cannot write the kubeconfig {path}: .*; let KUBECONFIG name"):
+        kubeconfig.write(path, kubeconfig.empty(), kubeconfig.owner({}))

@@ -137,3 +137,25 @@ def test_children_end_with_their_supervisor(start: Callable[[list[Role]], Runnin
 def test_a_stranger_with_the_old_number_is_not_the_supervisor(tmp_path: Path) -> None:
     (tmp_path / "status.json").write_text(json.dumps({"pid": 1, "started": 0, "roles": {}}))
     assert supervisor.read_status(tmp_path) is None
+
+
+def test_who_has_ended_and_is_not_asked_for_yet_does_not_run(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        Path("/proc/self/comm").write_text("sampan")
+        os.write(writer, b"named")
+        signal.pause()
+    assert os.read(reader, 5) == b"named"
+    descriptor = os.pidfd_open(pid)
+    (tmp_path / "status.json").write_text(json.dumps({"pid": pid, "started": 0, "roles": {}}))
+    try:
+        assert supervisor.read_status(tmp_path)
+        os.kill(pid, signal.SIGKILL)
+        assert select.select([descriptor], [], [], DEADLINE)[0]
+        assert supervisor.read_status(tmp_path) is None
+    finally:
+        os.waitpid(pid, 0)
+        for each in (descriptor, reader, writer):
+            os.close(each)
+    assert supervisor.read_status(tmp_path) is None

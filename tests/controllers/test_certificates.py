@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from sampan import pki
 from sampan.api.types import authorization_v1, certificates_v1
+from sampan.api.user import User
 from sampan.controllers import certificates
 from sampan.controllers.settings import Settings
 from sampan.runtime.actions import Action, Create, Requeue, Update
@@ -211,11 +212,23 @@ def test_old_requests_go(state: str, hours: int) -> None:
     assert names(here.plan(controller, "csr-1", "")) == ["Delete CertificateSigningRequest csr-1"]
 
 
+JOINERS = """
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: joiners}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: "system:node-bootstrapper"}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: "system:bootstrap:abc"}]
+"""
+
+
 async def test_a_node_joins(cluster_factory: Any, settings: Settings) -> None:
     cluster: Cluster = await cluster_factory(settings=settings)
-    await cluster.client.create(request())
+    await cluster.apply(JOINERS)
+    joining = cluster.client_as(User("system:bootstrap:abc", groups=("system:authenticated",)))
+    await joining.create(request(username="system:node:somebody-else"))
     pending = await cluster.wait_for(Request, "csr-1")
     approval = certificates_v1.CertificateSigningRequestCondition(type="Approved", status="True", reason="ByHand")
+    assert pending.spec.username == "system:bootstrap:abc", "nobody may claim to be somebody else"
     status = replace(pending.status, conditions=(approval,))
     await cluster.client.update(replace(pending, status=status), subresource="approval")
     done = await cluster.wait_for(Request, "csr-1", lambda each: each.status.certificate)

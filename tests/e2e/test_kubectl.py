@@ -283,3 +283,12 @@ def test_cordon_taint_and_drain(machine: Machine, web: str) -> None:
 def test_raw_metrics(machine: Machine) -> None:
     text = machine.kubectl("get", "--raw", "/metrics").stdout
     assert re.search(r"^apiserver_request_total\{.*\} \d+", text, re.MULTILINE)
+
+
+def test_debug_sees_the_processes_of_its_target(machine: Machine, shell: str) -> None:
+    machine.kubectl(
+        *("-n", shell, "debug", "shell", "--image=sampan.dev/hello:v1", "--image-pull-policy=Never"),
+        *("--target=c", "-c", "look", "--profile=general", "--", "ps", "-o", "args"),
+    )
+    seen = eventually(lambda: machine.kubectl("-n", shell, "logs", "shell", "-c", "look", check=False).stdout, "a log")
+    assert "trap 'exit 0' TERM" in seen

@@ -76,6 +76,19 @@ async def test_shared_pid_namespace(lab: Lab) -> None:
     assert lab.leftovers(live=True) == []
 
 
+async def test_a_container_that_sees_the_processes_of_another(lab: Lab) -> None:
+    pod = await lab.run_sandbox()
+    watched = await lab.start(pod, "trap 'exit 0' TERM; sleep 986 & wait", name="a", log_path="a/0.log")
+    ended = await lab.exited(await lab.start(pod, "ps -o args; kill 1", name="debugger", target="a"))
+    assert "sleep 986" in lab.log(pod, ended.config)
+    assert (await lab.exited(watched)).state == "exited", "it may be signalled, too"
+    with pytest.raises(RuntimeFailure, match="container 'a', whose processes were asked for, does not run"):
+        await lab.start(pod, "true", name="late", target="a")
+    await lab.runtime.stop_sandbox(pod.id)
+    await lab.runtime.remove_sandbox(pod.id)
+    assert lab.leftovers(live=True) == []
+
+
 async def test_safe_sysctls(lab: Lab) -> None:
     sysctls = {
         "net.ipv4.ip_unprivileged_port_start": "80",

@@ -16,6 +16,7 @@ from sampan import config, supervisor
 from sampan.cli import cluster_options
 from sampan.cli.context import Context
 from sampan.host import ports as hostports
+from sampan.network import names
 
 State = Literal["ok", "warn", "missing"]
 CLONE_NEWNET = 0x40000000
@@ -152,6 +153,17 @@ def port_finding(port: int, address: str, use: str, option: str, state: State) -
     return Finding("ok", f"port {port} is free for the {use}")
 
 
+def is_ours(cluster: config.ClusterConfig, interface: str) -> bool:
+    """The cluster's bridge, or a pod's link: they stay when our processes are killed, and so do their routes."""
+    if interface == names.bridge(cluster.name):
+        return True
+    try:
+        group = int(Path(f"/sys/class/net/{interface}/netdev_group").read_text())
+    except OSError:
+        return False  # gone meanwhile
+    return group in (names.group(cluster.name), names.group(cluster.name, "leaving"))
+
+
 def ranges(cluster: config.ClusterConfig) -> Iterator[Finding]:
     """Pod and service ranges must not be routed elsewhere already."""
     if supervisor.read_status(cluster.run_dir):
@@ -160,7 +172,7 @@ def ranges(cluster: config.ClusterConfig) -> Iterator[Finding]:
     for line in Path("/proc/net/route").read_text().splitlines()[1:]:
         interface, destination, _, flags, _, _, _, mask = line.split()[:8]
         number, bits = (int.from_bytes(bytes.fromhex(x)[::-1], "big") for x in (destination, mask))
-        if not bits or interface == f"{cluster.name}0" or interface == "*" or int(flags, 16) & 0x200:
+        if not bits or interface == "*" or int(flags, 16) & 0x200 or is_ours(cluster, interface):
             continue
         other = ipaddress.IPv4Network((number, bits.bit_count()))
         for own, option in zip(ours, ("--pod-cidr", "--service-cidr"), strict=True):

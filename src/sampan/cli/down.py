@@ -9,8 +9,9 @@ import shutil
 import signal
 
 from sampan import supervisor
-from sampan.cli import cluster_options, kubeconfig
+from sampan.cli import cluster_options, kubeconfig, turns
 from sampan.cli.context import CommandError, Context
+from sampan.config import ClusterConfig
 
 DEADLINE = 60.0
 
@@ -24,23 +25,29 @@ async def run(options: argparse.Namespace, context: Context) -> int:
     cluster = cluster_options.read(options)
     if os.geteuid() != 0:
         raise CommandError("not root: stopping containers needs it; run it with sudo")
+    with turns.turn(cluster, context):
+        await stop(cluster, context, purge=options.purge)
+        turns.end(cluster)
+    return 0
+
+
+async def stop(cluster: ClusterConfig, context: Context, *, purge: bool) -> None:
     if status := supervisor.read_status(cluster.run_dir):
         end(status["pid"])
         context.err(f"  processes of cluster {cluster.name} stopped")
     elif not cluster.data_dir.exists():
         context.err(f"there is no cluster {cluster.name}")
-        return 0
+        return
     from sampan import boot
 
     await boot.clean(cluster)
     shutil.rmtree(cluster.run_dir, ignore_errors=True)
     context.err("  containers, networks and mounts removed")
-    if options.purge:
+    if purge:
         shutil.rmtree(cluster.data_dir)
         forget(cluster.name, context)
         context.err("  state removed")
     context.err(f"cluster {cluster.name} is down")
-    return 0
 
 
 def end(pid: int) -> None:

@@ -63,6 +63,8 @@ def read(path: Path) -> Document:
         document = yaml.safe_load(path.read_text())
     except FileNotFoundError:
         return empty()
+    except OSError as error:
+        raise CommandError(f"error loading config file {str(path)!r}: {error.strerror}") from error
     except yaml.YAMLError as error:
         raise CommandError(f"error loading config file {str(path)!r}: {error}") from error
     if document is None:
@@ -93,6 +95,14 @@ def find(document: Document, section: str, name: str) -> Document | None:
 
 def write(path: Path, document: Document, who: Owner) -> None:
     """Whole or not at all, 0600, owned by `who`; missing folders are made for `who` as well."""
+    try:
+        _write(path, document, who)
+    except OSError as error:
+        mend = "let KUBECONFIG name a file that can be written"
+        raise CommandError(f"cannot write the kubeconfig {path}: {error.strerror}; {mend}") from error
+
+
+def _write(path: Path, document: Document, who: Owner) -> None:
     for parent in [p for p in reversed(path.parents) if not p.exists()]:
         parent.mkdir(mode=0o700)
         os.chown(parent, who.uid, who.gid)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sampan import supervisor
-from sampan.cli import cluster_options, doctor, kubeconfig
+from sampan.cli import cluster_options, doctor, kubeconfig, turns
 from sampan.cli.context import CommandError, Context
 from sampan.config import ClusterConfig
 
@@ -29,6 +29,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, context: Context) -> int:
+    if os.geteuid() != 0:
+        check(cluster_options.read(options))
+    with turns.turn(cluster_options.read(options), context) as turn:
+        pid = start(options, context, turn)
+    if options.foreground and pid:
+        os.waitpid(pid, 0)
+    return 0
+
+
+def start(options: argparse.Namespace, context: Context, turn: int) -> int:
+    """The supervisor's process, 0 when the cluster runs already."""
     started = time.monotonic()
     cluster = cluster_options.read(options)
     if status := supervisor.read_status(cluster.run_dir):
@@ -36,10 +47,7 @@ def run(options: argparse.Namespace, context: Context) -> int:
         if not options.no_kubeconfig:
             write_kubeconfig(cluster, context)
         return 0
-    missing = [f for f in doctor.examine(cluster) if f.state == "missing"]
-    if missing:
-        lines = [f"{f.what}{f'; mend: {f.mend}' if f.mend else ''}" for f in missing]
-        raise CommandError("\n".join(["this machine lacks something:", *(f"  {line}" for line in lines)]))
+    check(cluster)
     cluster_options.keep(cluster)
     for directory in (cluster.run_dir, cluster.log_dir):
         directory.mkdir(parents=True, exist_ok=True, mode=0o755)
@@ -47,19 +55,24 @@ def run(options: argparse.Namespace, context: Context) -> int:
     pid = os.fork()
     if pid == 0:
         os.close(reader)
-        supervise(cluster, writer, detach=not options.foreground)
+        supervise(cluster, writer, turn, detach=not options.foreground)
     os.close(writer)
     follow(reader, cluster, context)
     if not options.no_kubeconfig:
         write_kubeconfig(cluster, context)
     context.err(f"cluster {cluster.name} is ready after {time.monotonic() - started:.2f} s")
-    if options.foreground:
-        os.waitpid(pid, 0)
-    return 0
+    return pid
 
 
-def supervise(cluster: ClusterConfig, listener: int, *, detach: bool) -> None:
-    """The supervisor's process, from here to its end."""
+def check(cluster: ClusterConfig) -> None:
+    missing = [f for f in doctor.examine(cluster) if f.state == "missing"]
+    if missing:
+        lines = [f"{f.what}{f'; mend: {f.mend}' if f.mend else ''}" for f in missing]
+        raise CommandError("\n".join(["this machine lacks something:", *(f"  {line}" for line in lines)]))
+
+
+def supervise(cluster: ClusterConfig, listener: int, turn: int, *, detach: bool) -> None:
+    """The supervisor's process, from here to its end. It keeps the turn until others can see that it runs."""
     code = 1
     try:
         if detach:
@@ -68,13 +81,11 @@ def supervise(cluster: ClusterConfig, listener: int, *, detach: bool) -> None:
             null = os.open(os.devnull, os.O_RDONLY)
             os.dup2(null, 0)
             os.close(null)
-            # Whoever called us may have left more open than it meant to, and wait for the end of such a pipe.
-            os.closerange(3, listener)
-            os.closerange(listener + 1, os.sysconf("SC_OPEN_MAX"))
+            close_others(listener, turn)
         supervisor.redirect(cluster.log_dir / "supervisor.log")
         from sampan import boot
 
-        boot.serve(cluster, listener)
+        boot.serve(cluster, listener, turn)
         code = 0
     except BaseException:
         import traceback
@@ -82,6 +93,15 @@ def supervise(cluster: ClusterConfig, listener: int, *, detach: bool) -> None:
         traceback.print_exc()
     finally:
         os._exit(code)
+
+
+def close_others(*kept: int) -> None:
+    """Whoever called us may have left more open than it meant to, and wait for the end of such a pipe."""
+    start = 3
+    for descriptor in sorted(kept):
+        os.closerange(start, descriptor)
+        start = descriptor + 1
+    os.closerange(start, os.sysconf("SC_OPEN_MAX"))
 
 
 def events(reader: int) -> Iterator[dict[str, object]]:

@@ -117,11 +117,13 @@ class ContainerConfig:
     """`command` and `args` are Kubernetes': None keeps the image's ENTRYPOINT and CMD by upstream's rules.
 
     `image` is a reference or ID that `images` knows. `log_path` is relative to the sandbox's log directory.
+    `target` names a container of the same sandbox whose processes this one sees and may signal.
     """
 
     name: str
     image: str
     attempt: int = 0
+    target: str = ""
     command: tuple[str, ...] | None = None
     args: tuple[str, ...] | None = None
     working_dir: str = ""

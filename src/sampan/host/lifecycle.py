@@ -50,6 +50,13 @@ class Lifecycle:
     def of_sandbox(self, sandbox_id: str) -> list[str]:
         return [id for id, record in self.records.items() if record.container.sandbox_id == sandbox_id]
 
+    def _target(self, sandbox_id: str, name: str) -> int:
+        """The first process of the sandbox's running container of that name."""
+        for record in (self.records[id] for id in self.of_sandbox(sandbox_id)):
+            if record.container.config.name == name and record.container.state == "running":
+                return record.container.pid
+        raise RuntimeFailure("RunContainerError", f"container {name!r}, whose processes were asked for, does not run")
+
     def _lock(self, id: str) -> asyncio.Lock:
         return self._locks.setdefault(id, asyncio.Lock())
 
@@ -109,7 +116,9 @@ class Lifecycle:
         if image is None:
             raise RuntimeFailure("CreateContainerError", f"image {config.image!r} is gone")
         settings = within.sandbox.config
-        place = sandbox.place(engine.layout, within.sandbox.id, settings, id, within.init_pid, engine.machine.unified)
+        # Where all containers of a pod share their processes, the target's are among them already.
+        init = within.init_pid or (self._target(within.sandbox.id, config.target) if config.target else 0)
+        place = sandbox.place(engine.layout, within.sandbox.id, settings, id, init, engine.machine.unified)
         volumes = {name: root for mount in config.mounts if (name := mount.image) and (root := self.images.root(name))}
         made = await engine.call(
             lambda: bundle.prepare(engine.layout, settings, record.container, image, place, engine.machine, volumes)

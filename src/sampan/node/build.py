@@ -85,6 +85,7 @@ async def container_config(
         name=spec.name,
         image=image.id,
         attempt=start.attempt,
+        target=spec.targetContainerName or "" if isinstance(spec, core_v1.EphemeralContainer) else "",
         command=expand_all(spec.command, values),
         args=expand_all(spec.args, values),
         working_dir=spec.workingDir or "",

@@ -8,6 +8,7 @@ from sampan.apiserver.admission.accounts import ServiceAccount
 from sampan.apiserver.admission.base import Plugin
 from sampan.apiserver.admission.certificates import (
     CertificateApproval,
+    CertificateRequester,
     CertificateSigning,
     CertificateSubjectRestriction,
 )
@@ -64,6 +65,7 @@ def plugins(
         StorageObjectInUseProtection(),
         PersistentVolumeClaimResize(view),
         RuntimeClass(view),
+        CertificateRequester(),
         CertificateApproval(authorization),
         CertificateSigning(authorization),
         CertificateSubjectRestriction(),

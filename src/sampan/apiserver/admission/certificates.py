@@ -9,6 +9,7 @@ from sampan.api.defaults.document import section
 from sampan.api.kinds.kind import Document
 from sampan.apiserver.admission.base import Plugin, refuse, text
 from sampan.apiserver.contracts import Admission, Attributes, Authorizer
+from sampan.apiserver.reviews.identity import user_info
 
 RESOURCE = "certificatesigningrequests.certificates.k8s.io"
 GROUP = "certificates.k8s.io"
@@ -28,6 +29,22 @@ def _may(authorize: Authorizer, admission: Admission, verb: str, signer: str) ->
 
 def _signer(document: Document | None) -> str:
     return text(section(document or {}, "spec"), "signerName")
+
+
+class CertificateRequester(Plugin):
+    """Who asks is written down by the server: approvers believe it, so nobody may claim it."""
+
+    name = "CertificateRequester"
+    handles = (RESOURCE,)
+
+    def admit(self, admission: Admission) -> None:
+        document = admission.document
+        if admission.operation != "CREATE" or admission.attributes.subresource or document is None:
+            return
+        spec = section(document, "spec")
+        for key in ("username", "uid", "groups", "extra"):
+            spec.pop(key, None)
+        spec.update(user_info(admission.attributes.user))
 
 
 class CertificateApproval(Plugin):
