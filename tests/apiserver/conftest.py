@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -15,6 +16,9 @@ from sampan.apiserver.server import Config, Server
 from sampan.apiserver.tokens.keys import signer
 from sampan.http.types import Request, Response
 from sampan.store.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from tests.apiserver.hooks import Hooks
 
 ADMIN = User("kubernetes-admin", groups=("system:masters", "system:authenticated"))
 
@@ -125,3 +129,14 @@ def config(name: str, **data: str) -> dict[str, Any]:
 
 def pod(name: str, **spec: Any) -> dict[str, Any]:
     return {"metadata": {"name": name}, "spec": {"containers": [{"name": "main", "image": "app:1"}], **spec}}
+
+
+@pytest.fixture
+async def hooks(tmp_path: Path) -> AsyncIterator[Hooks]:
+    """A webhook server that listens; see hooks.py."""
+    from tests.apiserver.hooks import Hooks
+
+    made = Hooks(tmp_path)
+    await made.open()
+    yield made
+    await made.close()

@@ -101,6 +101,14 @@ class Admission:
     options: Mapping[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     """What the client shall be told although the write passes."""
+    connection: Document | None = None
+    """The options of a connection, as an object."""
+    changed: bool = False
+    """A webhook has changed the document: all plugins see it once more."""
+    second: bool = False
+    """That second round."""
+    seen: dict[str, bytes | None] = field(default_factory=dict)
+    """By webhook, the document after it was asked."""
 
 
 class AdmissionPlugin(Protocol):

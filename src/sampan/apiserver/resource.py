@@ -35,7 +35,7 @@ from sampan.api.validation import meta as meta_rules
 from sampan.apiserver import deletion, traits
 from sampan.apiserver.allocation import ServiceAllocator
 from sampan.apiserver.cacher import Cacher, Item
-from sampan.apiserver.contracts import Admission, AdmissionPlugin, Attributes, Operation
+from sampan.apiserver.contracts import Admission, AdmissionPlugin, Attributes
 from sampan.apiserver.meta import carry_over, check_identity, count_generation, metadata, now, place
 from sampan.store.types import Conflict, Store, Unavailable
 
@@ -248,7 +248,9 @@ class Resources:
             item = await self.current(kind, namespace, name)
             deletion.check_preconditions(kind, name, item, options)
             old = self.document(kind, item)
-            await self._run_both(Admission(write.attributes, kind, "DELETE", None, old, write.dry_run))
+            await self._run_both(
+                Admission(write.attributes, kind, "DELETE", None, old, write.dry_run, warnings=write.warnings)
+            )
             document = _decode_any(codec.encode(old))
             wait = deletion.mark(kind, document, options)
             if not wait:
@@ -298,15 +300,27 @@ class Resources:
         await self._run(admission, "validate")
 
     async def _run(self, admission: Admission, step: str) -> None:
+        await self._round(admission, step)
+        if admission.changed and not admission.second and step == "admit":
+            admission.second = True
+            await self._round(admission, step)
+
+    async def _round(self, admission: Admission, step: str) -> None:
         for plugin in self._plugins_for(admission.kind):
             waiting: Awaitable[None] | None = getattr(plugin, step)(admission)
             if waiting is not None and inspect.isawaitable(waiting):
                 await waiting
 
-    async def admit_connect(self, attributes: Attributes, kind: Kind, document: Document | None) -> None:
-        """Admission of what is not stored: a connection, a binding, an eviction, a token request."""
-        operation: Operation = "CREATE" if document is not None else "CONNECT"
-        await self._run_both(Admission(attributes, kind, operation, document))
+    async def admit_unstored(self, kind: Kind, document: Document, write: Write) -> None:
+        """Admission of what is only answered: a binding, an eviction, a token request, a review."""
+        warnings = write.warnings
+        await self._run_both(
+            Admission(write.attributes, kind, "CREATE", document, None, write.dry_run, warnings=warnings)
+        )
+
+    async def admit_connect(self, attributes: Attributes, kind: Kind, options: Document) -> None:
+        """Admission of a connection with its options, such as PodExecOptions."""
+        await self._run_both(Admission(attributes, kind, "CONNECT", None, connection=options))
 
     def _plugins_for(self, kind: Kind) -> tuple[AdmissionPlugin, ...]:
         found = self._by_resource.get(kind.resource)

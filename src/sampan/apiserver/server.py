@@ -12,6 +12,12 @@ from sampan.api.types import policy_v1
 from sampan.api.user import User
 from sampan.apiserver import admission, reviews
 from sampan.apiserver.admission.waiting import DefaultAccounts
+from sampan.apiserver.admission.webhooks.caller import Caller
+from sampan.apiserver.admission.webhooks.plugins import (
+    MutatingAdmissionWebhook,
+    ValidatingAdmissionWebhook,
+    equivalents,
+)
 from sampan.apiserver.allocation import ServiceAllocator
 from sampan.apiserver.app import ANY_CUSTOM, App, Parts, Serve
 from sampan.apiserver.authn.accounts import AccountTokens
@@ -40,6 +46,7 @@ from sampan.apiserver.verbs.write import Writer
 from sampan.http.types import Handler, Request, Response
 from sampan.store.types import Store
 
+ASKING = (MutatingAdmissionWebhook, ValidatingAdmissionWebhook)
 COMPACT_EVERY = 300.0
 PROXY_VERBS = ("get", "create", "update", "patch", "delete")
 
@@ -81,7 +88,12 @@ class Server:
         self.authenticate = Authenticators(account_tokens, static=config.tokens)
         services = ServiceAllocator(self.cacher, config.service_cidr, config.node_ports)
         appears = DefaultAccounts(self.cacher)
-        plugins = admission.plugins(self.cacher, self.authorization, config.signer, appears, lambda: self.resources)
+        self._webhooks = Caller(self.cacher)
+        others = equivalents(lambda: self._router.kinds)
+        asking = [each(self.cacher, self._webhooks, others) for each in ASKING]
+        plugins = admission.plugins(
+            self.cacher, self.authorization, config.signer, appears, lambda: self.resources, asking
+        )
         self.resources = Resources(store, self.cacher, plugins, services)
         negotiator = Negotiator()
         self._reader = reader = Reader(store, self.cacher, negotiator)
@@ -145,6 +157,7 @@ class Server:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._follower = self._definer = None
+        await self._webhooks.close()
 
     def _serve_custom(self, custom: Sequence[Kind]) -> None:
         """Serve these custom kinds beside the built-in ones, from the next request on."""

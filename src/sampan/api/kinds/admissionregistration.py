@@ -7,6 +7,7 @@ from sampan.api.columns import cluster as cluster_columns
 from sampan.api.defaults import cluster
 from sampan.api.kinds.kind import STATUS, Kind
 from sampan.api.types import admissionregistration_v1
+from sampan.api.validation import webhooks as webhook_rules
 
 MUTATING_ADMISSION_POLICY = Kind(
     admissionregistration_v1.MutatingAdmissionPolicy,
@@ -36,6 +37,7 @@ MUTATING_WEBHOOK_CONFIGURATION = Kind(
     categories=("api-extensions",),
     namespaced=False,
     default=cluster.default_mutating_webhooks,
+    validate=webhook_rules.validate,
     columns=cluster_columns.WEBHOOK_CONFIGURATION,
 )
 VALIDATING_ADMISSION_POLICY = Kind(
@@ -69,6 +71,7 @@ VALIDATING_WEBHOOK_CONFIGURATION = Kind(
     categories=("api-extensions",),
     namespaced=False,
     default=cluster.default_validating_webhooks,
+    validate=webhook_rules.validate,
     columns=cluster_columns.WEBHOOK_CONFIGURATION,
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sampan.apiserver.admission.accounts import ServiceAccount
 from sampan.apiserver.admission.base import Plugin
@@ -45,12 +45,13 @@ def plugins(
     signer: Signer | None = None,
     appears: Appears | None = None,
     resources: Callable[[], Resources] | None = None,
+    webhooks: Sequence[Plugin] = (),
 ) -> tuple[Plugin, ...]:
     """All plugins, each once, in the order in which a write passes them.
 
     Without a `signer` nobody fills in Secrets of type kubernetes.io/service-account-token; without `appears`
     a pod that comes before its namespace's default account is refused at once; without `resources`, by which they are
-    written, quotas hold nobody back.
+    written, quotas hold nobody back. `webhooks` are those plugins that ask webhooks.
     """
     found: list[Plugin] = [
         NamespaceLifecycle(view),
@@ -75,6 +76,7 @@ def plugins(
     ]
     if signer is not None:
         found.append(ServiceAccountToken(view, signer))
+    found += webhooks
     if resources is not None:
         found.append(ResourceQuota(view, resources))
     return tuple(found)

@@ -75,7 +75,7 @@ async def _review(
 ) -> Response:
     write = write_of(request, attributes)
     document = read_document(kind, await body_of(request), request.headers.get("content-type", ""), write)
-    await resources.admit_connect(attributes, kind, document)
+    await resources.admit_unstored(kind, document, write)
     return _created(request, forms, kind, answer(document, attributes), write)
 
 
@@ -90,7 +90,7 @@ async def _token(
     write = write_of(request, attributes)
     document = read_document(KIND, await body_of(request), request.headers.get("content-type", ""), write)
     account = requests.prepare(document, route.namespace, route.name)
-    await resources.admit_connect(attributes, core.SERVICE_ACCOUNT, document)
+    await resources.admit_unstored(core.SERVICE_ACCOUNT, document, write)
     return _created(request, forms, KIND, requests.issue(document, account), write)
 
 

@@ -8,7 +8,9 @@ from urllib.parse import quote, urlencode
 
 from sampan.api.errors import bad_request, not_found_error, service_unavailable, status_error
 from sampan.api.extra.pipelinerun_v1 import PipelineRun
-from sampan.api.types import core_v1, discovery_v1
+from sampan.api.kinds.kind import Document
+from sampan.api.types import core_v1
+from sampan.apiserver.backends import address_of
 from sampan.apiserver.contracts import Attributes, NodeConnector, View
 from sampan.apiserver.resource import Resources
 from sampan.apiserver.routes import Route
@@ -20,6 +22,12 @@ _HOP = frozenset(
     ("connection", "keep-alive", "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade", "host")
 )
 _PRIVATE = frozenset(("authorization", "cookie"))
+_OPTIONS = {
+    "exec": "PodExecOptions",
+    "attach": "PodAttachOptions",
+    "portforward": "PodPortForwardOptions",
+    "proxy": "{}ProxyOptions",
+}
 _STREAMS = {"exec": "exec", "attach": "attach", "portforward": "portForward"}
 
 
@@ -117,7 +125,7 @@ class Connections:
 
     async def stream(self, request: Request, route: Route, attributes: Attributes) -> Response:
         pod = self._pod(route)
-        await self._resources.admit_connect(attributes, route.kind, None)
+        await self._resources.admit_connect(attributes, route.kind, _options(request, route))
         part = route.part
         path = f"/{_STREAMS[part]}/{pod.metadata.namespace}/{pod.metadata.name}"
         if part != "portforward":
@@ -146,7 +154,7 @@ class Connections:
 
     async def proxy(self, request: Request, route: Route, attributes: Attributes) -> Response:
         scheme, name, port = _split(route.name)
-        await self._resources.admit_connect(attributes, route.kind, None)
+        await self._resources.admit_connect(attributes, route.kind, _options(request, route))
         connector = self._required()
         node = False
         if route.kind.plural == "nodes":
@@ -157,7 +165,7 @@ class Connections:
         elif route.kind.plural == "pods":
             address, number = self._pod_address(route, name, port)
         else:
-            address, number = self._service_address(route, name, port)
+            address, number = address_of(self._view, route.namespace, name, port, shown=route.name)
         query = request.target.partition("?")[2]
         rest = quote(route.rest, safe="/%:@!$&'()*+,;=~") or "/"
         target = f"{rest}?{query}" if query else rest
@@ -194,29 +202,6 @@ class Connections:
             port, {p.name: p.containerPort for c in pod.spec.containers for p in c.ports}
         )
 
-    def _service_address(self, route: Route, name: str, port: str) -> tuple[str, int]:
-        service = self._view.get(core_v1.Service, name, route.namespace)
-        if service is None:
-            raise not_found_error("services", "", name)
-        wanted = port
-        if port.isdigit():
-            match = next((p for p in service.spec.ports if p.port == int(port)), None)
-            if match is None:
-                raise service_unavailable(f'no service port {port} found for service "{name}"')
-            wanted = match.name or ""
-        elif not port and len(service.spec.ports) == 1:
-            wanted = service.spec.ports[0].name or ""
-        for piece in self._view.list(discovery_v1.EndpointSlice, route.namespace):
-            if piece.metadata.labels.get("kubernetes.io/service-name") != name:
-                continue
-            number = next((p.port for p in piece.ports if (p.name or "") == wanted), None)
-            if number is None:
-                continue
-            for endpoint in piece.endpoints:
-                if endpoint.conditions is None or endpoint.conditions.ready is not False:
-                    return endpoint.addresses[0], number
-        raise service_unavailable(f'no endpoints available for service "{route.name}"')
-
     async def _send(self, place: Place, request: Request, node: str) -> Response:
         try:
             response: Response = await self._required().send(place.address, place.port, request, node=True)
@@ -224,6 +209,23 @@ class Connections:
             text = f'Get "https://{place.address}:{place.port}{request.raw_path}": {error}'
             raise status_error(500, "InternalError", text) from None
         return response
+
+
+def _options(request: Request, route: Route) -> Document:
+    """What the client asks for, as an object of the kind that admission knows."""
+    made: Document = {"kind": _OPTIONS[route.part].format(route.kind.name), "apiVersion": "v1"}
+    if route.part == "proxy":
+        return {**made, "path": route.rest}
+    if route.part == "portforward":
+        return made | {"ports": [int(each) for each in request.query.get("ports") or () if each.isdigit()]}
+    for name in ("stdin", "stdout", "stderr", "tty"):
+        if request.param(name) in ("true", "1"):
+            made[name] = True
+    if container := request.param("container"):
+        made["container"] = container
+    if command := request.query.get("command"):
+        made["command"] = command
+    return made
 
 
 def _split(name: str) -> tuple[str, str, str]:

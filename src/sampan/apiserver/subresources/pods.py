@@ -50,7 +50,7 @@ class Pods:
             errors.append(required("target.name"))
         if errors:
             raise invalid_error("Binding", "", name, errors)
-        await self._resources.admit_connect(attributes, core.POD, binding)
+        await self._resources.admit_unstored(core.POD, binding, write)
         given = metadata(binding)
         await self._assign(route.namespace, name, str(target["name"]), given, write)
         return negotiation.answer(request, codec.encode(_CREATED), status=201)
@@ -91,6 +91,7 @@ class Pods:
         given = eviction.metadata.name
         if given and given != route.name:
             raise bad_request("name in URL does not match name in Eviction object")
+        await self._resources.admit_unstored(core.POD, document, write)
         options = eviction.deleteOptions or meta_v1.DeleteOptions()
         dry = write.dry_run or bool(options.dryRun)
         item = await self._resources.current(core.POD, route.namespace, route.name)

@@ -246,7 +246,9 @@ class Writer:
         write = Write(attributes, bool(options.dryRun))
         value, gone = await self._resources.delete(kind, route.namespace, route.name, options, write)
         if gone and kind.resource not in traits.RETURNED_WHEN_DELETED:
-            return negotiation.answer(request, _success(kind, route.name, value))
+            response = negotiation.answer(request, _success(kind, route.name, value))
+            response.headers = (*response.headers, *negotiation.warning_headers(write.warnings))
+            return response
         foreground = options.propagationPolicy == "Foreground" or options.orphanDependents is False
         return self._shown(request, kind, value, write, 202 if not gone and foreground else 200)
 
