@@ -232,3 +232,22 @@ async def test_what_a_killed_build_left_is_swept(lab: Lab) -> None:
     assert os.path.ismount(f"{data}/view") and os.path.isdir(run)
     assert lab.workshop.sweep() == 1
     assert not os.path.exists(data) and not os.path.exists(run)
+
+
+INSECURE = FROM + "RUN --security=insecure mkdir /m && mount -t tmpfs none /m && umount /m && rmdir /m\n"
+
+
+async def test_the_machine_s_powers_are_given_by_name_only(lab: Lab) -> None:
+    with pytest.raises(BuildError, match=r"Dockerfile:2: RUN --security=insecure .*--allow security\.insecure"):
+        await lab.build(INSECURE)
+    assert (await lab.build(INSECURE, allow=("security.insecure",))).built.steps == 2
+
+
+async def test_it_trusts_what_this_machine_trusts(lab: Lab) -> None:
+    bundle = lab.root / "bundle.crt"
+    bundle.write_text("an authority\n")
+    made = await lab.build(
+        FROM + 'RUN test "$(cat "$PIP_CERT")" = "an authority" && env\n', environ={"SSL_CERT_FILE": str(bundle)}
+    )
+    assert "SSL_CERT_FILE=/dev/certificates.crt" in lab.said.getvalue()
+    assert not any("CERT" in each for each in made.record.config.env)

@@ -35,6 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--target", default="", metavar="STAGE", help="build this stage instead of the last one")
     add("--secret", action="append", default=[], metavar="id=..,src=..", help="a secret for RUN --mount=type=secret")
     add("--label", action="append", default=[], metavar="K=V", help="a label of the image; may be given again")
+    add("--allow", action="append", default=[], choices=["security.insecure"], help="let RUN --security=insecure be")
     add("--no-cache", action="store_true", help="do every step again")
     add("--pull", action="store_true", help="ask the registry for base images even when they are here")
     add("--show", action="store_true", help="print the Dockerfile that would be used, and build nothing")
@@ -88,6 +89,7 @@ async def run(options: argparse.Namespace, context: Context, place: Place) -> in
             environ=context.environ,
             no_cache=options.no_cache,
             pull=options.pull,
+            allow=options.allow,
         )
         built = await Builder(place.store, workshop(place), request, progress).build()
     except StepFailed as error:

@@ -24,13 +24,13 @@ from sampan.images.build import (
 from sampan.images.build.cache import Cache
 from sampan.images.build.copying import Wanted
 from sampan.images.build.digests import Digests, of_stream
-from sampan.images.build.errors import StepFailed
+from sampan.images.build.errors import BuildError, StepFailed
 from sampan.images.build.ignore import NOTHING
 from sampan.images.build.instructions import Copy, Instruction, Run, Stage, Workdir
 from sampan.images.build.metadata import Variables
 from sampan.images.build.placing import Piece
 from sampan.images.build.progress import Step
-from sampan.images.build.request import Request
+from sampan.images.build.request import INSECURE, Request
 from sampan.images.build.rootfs import Rootfs
 from sampan.images.build.selection import Item
 from sampan.images.build.state import Layer, State
@@ -219,6 +219,11 @@ class Files:
     # RUN
 
     async def _run(self, stage: Stage, step: Run, state: State, report: Step) -> Outcome:
+        if step.privileged and INSECURE not in self.request.allow:
+            raise BuildError(
+                "RUN --security=insecure would let the command do what root may on this machine",
+                f"if you trust it, build with --allow {INSECURE}",
+            )
         command = commands.command(step, state)
         plans = [await self._plan(stage, step, state, number) for number in range(len(step.mounts))]
         env = commands.environment(state, self.request)

@@ -120,6 +120,7 @@ def request(
     environ: Mapping[str, str] | None = None,
     no_cache: bool = False,
     pull: bool = False,
+    allow: Sequence[str] = (),
 ) -> Request:
     surroundings = environ or {}
     return Request(
@@ -136,4 +137,5 @@ def request(
         pull,
         epoch(given or {}, surroundings),
         certificates.of_machine(surroundings),
+        frozenset(allow),
     )

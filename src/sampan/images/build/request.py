@@ -9,6 +9,9 @@ from sampan.images.build.ignore import NOTHING, Ignore
 from sampan.images.build.instructions import Dockerfile
 from sampan.images.build.state import EPOCH
 
+INSECURE = "security.insecure"
+"""Leave for RUN --security=insecure, whose command may do what root may on this machine."""
+
 
 @dataclass(frozen=True, slots=True)
 class Secret:
@@ -23,6 +26,7 @@ class Request:
     """`context` is the directory that COPY sees; `names` are references; `environment` has the proxies for RUN.
 
     `certificates` is a file with the authorities that RUNs should trust, "" for those of the image.
+    `allow` may hold INSECURE.
     """
 
     file: Dockerfile
@@ -38,6 +42,7 @@ class Request:
     pull: bool = False
     epoch: int = EPOCH
     certificates: str = ""
+    allow: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
