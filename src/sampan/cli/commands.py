@@ -34,6 +34,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("console", "the web console's address, and a token to sign in with", CLUSTER, "sampan.cli.console"),
     Command("image", "load, list and remove images of the node", CLUSTER, "sampan.cli.image"),
     Command("deploy", "from a folder or an image to a published application", APPS, "sampan.cli.deploy"),
+    Command("pipeline", "runs of an app's pipeline: stages, logs, artifacts", APPS, "sampan.cli.pipeline"),
     Command("why", "what is wrong with an app or a pod, and what to do next", APPS, "sampan.cli.why"),
     Command("releases", "what an app was, release by release", APPS, "sampan.cli.releases"),
     Command("rollback", "an app as it was in an older release", APPS, "sampan.cli.rollback"),

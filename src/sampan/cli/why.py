@@ -12,7 +12,7 @@ from sampan.api.extra import diagnosis, steps
 from sampan.api.extra.diagnosis import Evidence, Trouble
 from sampan.api.extra.sampan_v1 import App
 from sampan.api.types import core_v1, meta_v1
-from sampan.cli import apps
+from sampan.cli import apps, why_run
 from sampan.cli.context import CommandError, Context
 from sampan.cli.kubectl import flags, select
 from sampan.cli.kubectl import pods as pods_of
@@ -58,7 +58,11 @@ async def run(options: argparse.Namespace, context: Context) -> int:
         if not slash or type_ in ("app", "apps"):
             app = await apps.find(client, name, session.namespace)
             if app is not None:
-                return await of_app(client, app, context)
+                code = await of_app(client, app, context)
+                await why_run.tell(client, name, session.namespace, context)
+                return code
+            if await why_run.tell(client, name, session.namespace, context):
+                return 1
         if not slash or type_ in ("pod", "pods", "po"):
             try:
                 pod = await client.get(core_v1.Pod, name, session.namespace)
