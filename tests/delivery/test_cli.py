@@ -160,3 +160,17 @@ def test_why_there_is_no_place(sampan: Run) -> None:
     pod = sampan("get", "pods", "-o", "jsonpath={.items[0].metadata.name}").out
     assert "no node can take it" in sampan("why", pod).out
     assert "no node can take it" in sampan("why", "deployment/web").out
+
+
+def test_a_folder_with_an_image_that_was_built_from_a_repository(sampan: Run, tmp_path: Path) -> None:
+    (tmp_path / "app.yaml").write_text(
+        "apiVersion: sampan.dev/v1\nkind: App\nmetadata: {name: shop}\nspec: {source: {path: .}, port: 8080}\n"
+    )
+    said = sampan("deploy", str(tmp_path), "--image", "shop:7", "--git", "https://x.invalid/shop.git#main", "--no-wait")
+    assert said.code == 0, said.all
+    app = yaml.safe_load(sampan("get", "app", "shop", "-o", "yaml").out)
+    git = {"url": "https://x.invalid/shop.git", "ref": "main"}
+    assert app["spec"]["source"] == {"image": "shop:7", "git": git}
+    assert app["spec"]["port"] == 8080
+    assert "a repository" in sampan("deploy", str(tmp_path), "--git", "https://x.invalid/shop.git").err
+    assert "--build-only builds a folder" in sampan("deploy", "--build-only", "--image", "x:1").err

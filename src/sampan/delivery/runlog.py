@@ -45,6 +45,10 @@ class RunLog:
             self._file.write(data)
             await self._wake()
 
+    def leave(self) -> None:
+        """The process ends; the run's end is not known, and nobody is told."""
+        self._file.close()
+
     async def close(self) -> None:
         self.closed = True
         self._file.close()

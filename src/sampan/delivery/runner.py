@@ -159,7 +159,9 @@ class Runner:
             last = {"phase": "Failed", "message": f"unforeseen: {type(error).__name__}: {error}; see the node's log"}
         finally:
             await asyncio.to_thread(shutil.rmtree, self._places.workspace(*key), True)
-            if not self.closing:
+            if self.closing:
+                job.log.leave()
+            else:
                 await self._close(key, job, last)
 
     async def _close(self, key: Key, job: Job, last: Status) -> None:

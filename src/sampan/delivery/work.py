@@ -166,7 +166,7 @@ async def _repository(run: PipelineRun, site: Site) -> Path:
 async def _commit(run: PipelineRun, bare: Path) -> str:
     """The commit that runs, in the bare repository. Raises GitError and Refused."""
     source = run.spec.source
-    commit = source.commit
+    commit = source.commit or ""
     if source.url:
         commit = commit or await repository.resolve_there(source.url, source.ref)
         await repository.fetch(bare, source.url, source.ref, commit)

@@ -45,7 +45,7 @@ class RunSource(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False)
 
     url: str | None = None
     ref: str = field(default_factory=str)
-    commit: str = field(default_factory=str)
+    commit: str | None = None
 
 
 class RunTrigger(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -51,7 +51,7 @@ def ended(run: PipelineRun) -> bool:
 
 
 def commit_of(run: PipelineRun) -> str:
-    return run.status.commit or run.spec.source.commit
+    return run.status.commit or run.spec.source.commit or ""
 
 
 def branch_of(ref: str) -> str:
