@@ -23,6 +23,13 @@ def origin(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    made = tmp_path / "bare.git"
+    subprocess.run(["git", "init", "-q", "--bare", str(made)], check=True)
+    return made
+
+
+@pytest.fixture
 def commit(origin: Path) -> Commit:
     """Commits files, and returns the commit."""
 
@@ -38,8 +45,8 @@ def commit(origin: Path) -> Commit:
     return work
 
 
-async def test_a_commit_is_fetched_by_its_name(origin: Path, commit: Commit, tmp_path: Path) -> None:
-    old, bare = commit(a_txt="1"), tmp_path / "bare.git"
+async def test_a_commit_is_fetched_by_its_name(origin: Path, commit: Commit, bare: Path) -> None:
+    old = commit(a_txt="1")
     commit(a_txt="2")
     await repository.fetch(bare, f"file://{origin}", "refs/heads/main", old)
     assert await repository.has(bare, old)
@@ -47,16 +54,16 @@ async def test_a_commit_is_fetched_by_its_name(origin: Path, commit: Commit, tmp
     await repository.fetch(bare, "file:///gone", "refs/heads/main", old)
 
 
-async def test_a_commit_that_is_not_there_any_more(origin: Path, commit: Commit, tmp_path: Path) -> None:
+async def test_a_commit_that_is_not_there_any_more(origin: Path, commit: Commit, bare: Path) -> None:
     commit()
     with pytest.raises(GitError, match="refs/heads/main has no commit 0{40} any more; push it again"):
-        await repository.fetch(tmp_path / "bare.git", f"file://{origin}", "refs/heads/main", "0" * 40)
+        await repository.fetch(bare, f"file://{origin}", "refs/heads/main", "0" * 40)
 
 
 @pytest.mark.parametrize("url", ["ext::sh -c touch% /tmp/sampan-never", "fd::0", "file:///nowhere"])
-async def test_ways_that_lead_nowhere_or_run_commands(url: str, tmp_path: Path) -> None:
+async def test_ways_that_lead_nowhere_or_run_commands(url: str, bare: Path) -> None:
     with pytest.raises(GitError):
-        await repository.fetch(tmp_path / "bare.git", url, "refs/heads/main", "0" * 40)
+        await repository.fetch(bare, url, "refs/heads/main", "0" * 40)
     assert not Path("/tmp/sampan-never").exists()
 
 

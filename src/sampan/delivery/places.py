@@ -27,10 +27,6 @@ class Places:
         """Hooks and settings of the git server."""
         return self.root / "git"
 
-    def url(self, namespace: str, app: str) -> str:
-        """Its address for who is on this machine."""
-        return f"file://{self.repository(namespace, app)}"
-
     def workspace(self, namespace: str, run: str) -> Path:
         """All that a run needs while it runs; gone afterwards."""
         return self.root / "workspaces" / _safe(namespace) / _safe(run)

@@ -34,8 +34,6 @@ class Delivery:
         self._clock = clock or RealClock()
         self.places = Places(cluster.data_dir)
         self.runner = Runner(self.places, client, node, self._work, clock=self._clock)
-        self.url_of: Callable[[str, str], str] = self.places.url
-        """Where an app's repository is cloned from, by namespace and name; what serves repositories knows it better."""
         self.parts: list[tuple[str, Callable[[], Awaitable[None]]]] = []
 
     async def run(self) -> None:
@@ -43,6 +41,12 @@ class Delivery:
             group.supervise("runner", self.runner.run)
             for name, work in self.parts:
                 group.supervise(name, work)
+
+    def url_of(self, namespace: str, app: str) -> str:
+        """Where an app's repository is cloned from."""
+        if not self._cluster.git_port:
+            return f"file://{self.places.repository(namespace, app)}"
+        return f"https://127.0.0.1:{self._cluster.git_port}/{namespace}/{app}.git"
 
     async def answer(self, request: Request, rest: Sequence[str]) -> Response:
         from sampan.delivery import answers

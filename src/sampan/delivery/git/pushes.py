@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from sampan.api.errors import StatusError
 from sampan.api.extra.pipelinerun_v1 import PipelineRun, PipelineRunSpec, RunSource, RunTrigger
+from sampan.api.extra.pipelineruns import commit_of
 from sampan.api.extra.sampan_v1 import App
 from sampan.api.types.meta_v1 import ObjectMeta
 from sampan.client.client import FAILURES, Client
@@ -163,7 +164,7 @@ class Pushes:
 
     def _introduced(self, run: PipelineRun) -> str:
         source = run.spec.source
-        return f"{run.spec.app}: {source.ref.removeprefix(HEADS)} at {source.commit[:8]} runs as {run.metadata.name}"
+        return f"{run.spec.app}: {source.ref.removeprefix(HEADS)} at {commit_of(run)[:8]} runs as {run.metadata.name}"
 
     async def _followed(self, push: Push, run: PipelineRun) -> AsyncIterator[str]:
         namespace, name = run.metadata.namespace or "", run.metadata.name or ""
