@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 
@@ -43,6 +44,15 @@ def ended_by_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(scope="session")
+def base(machine: Machine) -> str:
+    """A Debian of this machine's packages in the node's store, for images that are built on it."""
+    if shutil.which("apt-get") is None:
+        pytest.skip("no apt-get: a base image is made of a distribution's packages")
+    machine.sampan("image", "base", "debian", "--suite", "bookworm", *machine.where())
+    return "debian:bookworm-slim"
 
 
 @pytest.fixture
