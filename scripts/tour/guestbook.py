@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import re
+import shutil
+import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 from sampan.config import ClusterConfig
 from tour import visitor
@@ -32,6 +37,8 @@ def show(cluster: ClusterConfig) -> list[str]:
     write(guest)
     kill_database(guest)
     load(cluster)
+    push(guest)
+    roll_back(guest)
     trace(guest)
     console = sampan("console").splitlines()
     port = "" if cluster.http_port == 80 else f":{cluster.http_port}"
@@ -150,6 +157,58 @@ def _watch(say: Say) -> None:
             return
         time.sleep(1.0)
     sys.exit(f"the autoscaler added no pod within {LONGEST_LOAD:.0f} s; see `sampan describe hpa {APP}`")
+
+
+def push(guest: Visitor) -> None:
+    """A new version on its way: a repository of the person's own, and one command."""
+    with tempfile.TemporaryDirectory(prefix="guestbook-") as folder, live("git push of version 2: the pipeline") as say:
+        work = Path(folder) / APP
+        shutil.copytree(GUESTBOOK, work, ignore=shutil.ignore_patterns("__pycache__", "mariadb"))
+        (work / "version").write_text("2\n")
+        git(work, "init", "--quiet", "--initial-branch=main")
+        git(work, "add", ".")
+        who = ("-c", "user.name=Tour", "-c", "user.email=tour@localhost")
+        git(work, *who, "commit", "--quiet", "--message", f"version 2, {time.strftime('%H:%M:%S')}")
+        for line in run(["sampan", "remote", APP], work).splitlines():
+            say(line)
+        started = time.monotonic()
+        command = ["git", "push", "--force", "sampan", "main"]
+        say(" ".join(command))
+        with subprocess.Popen(
+            command, cwd=work, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as pushed:
+            assert pushed.stdout
+            for line in pushed.stdout:
+                say(f"{time.monotonic() - started:5.1f} s  {line.rstrip()}")
+        if pushed.returncode:
+            sys.exit(f"the push ended with {pushed.returncode}; see `sampan pipeline {APP} last`")
+        eventually(lambda: guest.json("/entries.json")["version"] == "2", "version 2 answers")
+        for line in sampan("pipeline", APP).splitlines():
+            say(line)
+
+
+def git(work: Path, *words: str) -> str:
+    return run(["git", *words], work)
+
+
+def run(command: list[str], work: Path) -> str:
+    done = subprocess.run(command, cwd=work, env=_environment(), capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+    return done.stdout + done.stderr
+
+
+def _environment() -> dict[str, str]:
+    """Without what would turn git to another authority than the cluster's, or to another repository."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+
+
+def roll_back(guest: Visitor) -> None:
+    with live(f"roll back (sampan rollback {APP})") as say:
+        stream(say, "rollback", APP, keep=_told)
+        eventually(lambda: guest.json("/entries.json")["version"] == "1", "version 1 answers")
+        for line in sampan("releases", APP).splitlines():
+            say(line)
 
 
 def trace(guest: Visitor) -> None:
