@@ -7,17 +7,33 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
-from benchmarks import fanout, idle, ingress, pods, requests, schedule, service, start, writes
+from benchmarks import (
+    building,
+    cold,
+    fanout,
+    idle,
+    ingress,
+    pods,
+    requests,
+    schedule,
+    service,
+    start,
+    transfer,
+    writes,
+)
 from benchmarks.figure import Figure, Result, table
 from benchmarks.lab import Lab, lab
 
 # Idle figures come first, before the cluster has history; what fills the store comes last.
 FIGURES: tuple[Figure, ...] = (
     *start.FIGURES,
+    *cold.FIGURES,
     *idle.FIGURES,
     *pods.FIGURES,
     *service.FIGURES,
     *ingress.FIGURES,
+    *building.FIGURES,
+    *transfer.FIGURES,
     *requests.FIGURES[:1],
     *fanout.FIGURES,
     *requests.FIGURES[1:],

@@ -62,6 +62,10 @@ class Lab:
         return 16080 + self.number
 
     @property
+    def registry_port(self) -> int:
+        return 16500 + self.number
+
+    @property
     def pki(self) -> Path:
         return self.root / self.name / "pki"
 
@@ -71,12 +75,21 @@ class Lab:
             *("--api-port", str(self.port), "--node-port", str(16250 + self.number)),
             *("--pod-cidr", f"10.{240 + 2 * self.number}.0.0/16"),
             *("--service-cidr", f"10.{241 + 2 * self.number}.0.0/16"),
+            *("--registry-port", str(self.registry_port)),
             *("--http-port", str(self.http_port), "--https-port", str(self.http_port + 100)),
             "--no-kubeconfig",
         )
 
     def where(self) -> Sequence[str]:
         return ("--name", self.name, "--data-root", str(self.root), "--run-root", str(self.root / "run"))
+
+    def identity(self) -> Sequence[str]:
+        """Flags of `sampan` commands that speak to the API server, in the administrator's name."""
+        pki = self.pki
+        return (
+            *("--server", self.url, "--certificate-authority", str(pki / "ca.crt")),
+            *("--client-certificate", str(pki / "admin.crt"), "--client-key", str(pki / "admin.key")),
+        )
 
     def tls(self) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=str(self.pki / "ca.crt"))

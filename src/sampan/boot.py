@@ -285,6 +285,7 @@ async def run_node(cluster: ClusterConfig, node: Node, channel: Channel) -> None
     from sampan.node.server import NodeServer
     from sampan.node.stats import Collector
     from sampan.node.storage_limits import StorageLimits
+    from sampan.node.volumes.usage import VolumeUsage
 
     config = node_config(cluster, node)
     images = image_store(cluster)
@@ -307,7 +308,8 @@ async def run_node(cluster: ClusterConfig, node: Node, channel: Channel) -> None
         await channel.wait_api()
         parts = make_parts(client, informers, runtime, images, config, quiet=network.quiet)
         agent = Agent(client, runtime, images, parts, config)
-        collector = Collector(runtime, node.name, config.places)
+        volumes = VolumeUsage(client, agent, config.places)
+        collector = Collector(runtime, node.name, config.places, volumes=lambda: volumes.figures)
         monitor = Monitor(cluster.data_dir / "monitor", agent.pods, pod_transport, (cluster.pod_cidr,))
         server = NodeServer(
             agent,
@@ -315,7 +317,7 @@ async def run_node(cluster: ClusterConfig, node: Node, channel: Channel) -> None
             collector,
             Access(client, node.name),
             config.places,
-            metrics=lambda: (*network.samples(), *monitor.samples(), *delivery.samples()),
+            metrics=lambda: (*network.samples(), *monitor.samples(), *delivery.samples(), *volumes.samples()),
             more={"monitor": monitor.answer, "delivery": delivery.answer},
         )
         directory = cluster.pki_dir
@@ -331,6 +333,7 @@ async def run_node(cluster: ClusterConfig, node: Node, channel: Channel) -> None
                 group.create_task(network.run(), name="network")
                 group.create_task(server.run(), name="server")
                 group.create_task(StorageLimits(agent, config.places).run(), name="storage limits")
+                group.create_task(volumes.run(), name="volume usage")
                 group.create_task(images.collect(), name="image leftovers")
                 group.create_task(local_registry.run(cluster, images, transport_as(cluster, "admin")), name="registry")
                 group.create_task(monitor.run(), name="monitor")

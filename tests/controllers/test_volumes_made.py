@@ -81,6 +81,54 @@ def test_a_claim_may_grow() -> None:
     assert here.plan(claims, "c") == []
 
 
+def limited_class(here: World, parameters: dict[str, str]) -> None:
+    there = here.get(storage_v1.StorageClass, "standard")
+    here.add(replace(there, parameters=parameters))
+
+
+def test_a_file_system_of_its_own_is_the_class_s_wish() -> None:
+    here, (_, claims, _) = provisioner("/data/volumes")
+    limited_class(here, {"fsType": "ext4"})
+    here.load(claim(storage="standard", **ASKED))
+    here.plan(claims, "c")
+    made = here.get(Volume, "pvc-uid-c")
+    assert made.spec.local is not None and made.spec.local.fsType == "ext4"
+
+
+def test_a_file_system_grows_when_its_node_says_so() -> None:
+    here, (_, claims, _) = provisioner("/data/volumes")
+    limited_class(here, {"fsType": "ext4"})
+    here.load(claim(storage="standard", **ASKED))
+    here.plan(claims, "c")
+    bound = claim(storage="standard", size="5Gi", volume="pvc-uid-c", **ASKED)
+    here.load(bound + "status: {phase: Bound, capacity: {storage: 1Gi}}")
+    here.plan(claims, "c")
+    assert dict(here.get(Volume, "pvc-uid-c").spec.capacity) == {"storage": "5Gi"}
+    status = here.get(Claim, "c").status
+    assert dict(status.capacity) == {"storage": "1Gi"}
+    assert [(each.type, each.status, each.message) for each in status.conditions] == [
+        (
+            "FileSystemResizePending",
+            "True",
+            "Waiting for user to (re-)start a pod to finish file system resize of volume on node.",
+        )
+    ]
+    assert here.plan(claims, "c") == []
+
+
+@pytest.mark.parametrize(
+    ("parameters", "wrong"),
+    [({"fsType": "xfs"}, "fsType xfs"), ({"type": "fast"}, "type"), ({"fsType": ""}, "fsType ")],
+)
+def test_parameters_that_we_do_not_know(parameters: dict[str, str], wrong: str) -> None:
+    here, (_, claims, _) = provisioner("/data/volumes")
+    limited_class(here, parameters)
+    here.load(claim(storage="standard", **ASKED))
+    assert reasons(actions := here.plan(claims, "c")) == ["ProvisioningFailed"]
+    assert f"sampan.dev/local knows no {wrong}; give fsType: ext4, or no parameters" in str(actions)
+    assert here.all(Volume) == []
+
+
 def test_data_go_with_a_released_volume(tmp_path: Path) -> None:
     here, (_, claims, volumes) = provisioner(str(tmp_path))
     here.load(claim(storage="standard", **ASKED))
@@ -110,7 +158,9 @@ def test_the_class_is_made_once() -> None:
     here.plan(classes, "kube-system", "")
     made = here.get(storage_v1.StorageClass, "standard")
     assert made.metadata.annotations["storageclass.kubernetes.io/is-default-class"] == "true"
-    assert made.volumeBindingMode == "WaitForFirstConsumer"
+    assert made.volumeBindingMode == "WaitForFirstConsumer" and dict(made.parameters) == {"fsType": "ext4"}
+    plain = here.get(storage_v1.StorageClass, "directory")
+    assert not plain.metadata.annotations and not plain.parameters and plain.provisioner == "sampan.dev/local"
     here.remove(made)
     assert here.plan(classes, "kube-system", "") == []
     without = provisioning.declare_class(Settings())

@@ -97,6 +97,14 @@ async def test_a_stateful_app(cluster: Cluster) -> None:
     claims = (await cluster.client.list(core_v1.PersistentVolumeClaim, "default")).items
     assert {claim.metadata.name for claim in claims} == {"data-web-0", "data-web-1"}
     assert (await cluster.client.get(core_v1.Service, "web-pods", "default")).spec.clusterIP == "None"
+    larger = {"spec": {"volumes": [{"path": "/data", "name": "data", "size": "3Gi"}]}}
+    await cluster.client.patch(App, "web", "default", body=larger)
+    for name in ("data-web-0", "data-web-1"):
+        await cluster.wait_for(core_v1.PersistentVolumeClaim, name, lambda each: asked(each) == "3Gi")
+
+
+def asked(claim: core_v1.PersistentVolumeClaim) -> str:
+    return claim.spec.resources.requests["storage"]
 
 
 async def test_a_daemon(cluster: Cluster) -> None:

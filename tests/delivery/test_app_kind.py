@@ -77,6 +77,15 @@ async def test_a_stateful_app_stays_one(cluster: Cluster) -> None:
         await cluster.apply(HEAD + "source: {image: a}\n  type: stateless")
 
 
+async def test_volumes_of_a_stateful_app_may_grow(cluster: Cluster) -> None:
+    spec = "source: {{image: a}}\n  type: stateful\n  volumes: [{{path: /data, size: {size}}}]"
+    await cluster.apply(HEAD + spec.format(size="1Gi"))
+    await cluster.apply(HEAD + spec.format(size="2Gi"))
+    for other in (spec.format(size="1Gi"), spec.format(size="2Gi").replace("/data", "/other")):
+        with pytest.raises(StatusError, match="volumes of a stateful app may become larger and no more"):
+            await cluster.apply(HEAD + other)
+
+
 async def test_its_name_is_a_services_name(cluster: Cluster) -> None:
     with pytest.raises(StatusError, match="DNS-1035"):
         await cluster.apply(HEAD.replace("web", "1web") + "source: {image: a}")

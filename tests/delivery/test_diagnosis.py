@@ -207,6 +207,32 @@ def test_what_the_server_refused_is_said_at_its_step() -> None:
     assert "quota" in found["VolumesBound"].message
 
 
+CLAIM = """
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: web-data}
+spec: {accessModes: [ReadWriteOnce], volumeName: v, resources: {requests: {storage: 2Gi}}}
+status: {phase: Bound, capacity: {storage: 1Gi}, conditions: [CONDITIONS]}
+"""
+
+
+def test_a_full_volume_is_said_at_its_step() -> None:
+    full = one(CLAIM.replace("CONDITIONS", "{type: VolumeFull, status: 'True', message: volume data is full}"))
+    found = judged(pod(conditions=READY, ready="true"), claims=(full,))["VolumesBound"]
+    assert (found.status, found.reason, found.message) == ("False", "Full", "volume data is full")
+    room = one(CLAIM.replace("CONDITIONS", "{type: FileSystemResizePending, status: 'True'}"))
+    found = judged(pod(conditions=READY, ready="true"), claims=(room,))["VolumesBound"]
+    assert found.status == "True"
+    assert found.message == "1Gi (it becomes 2Gi when no pod uses it for a moment) for web-data"
+
+
+def test_a_crash_for_want_of_room_says_what_to_do() -> None:
+    found = diagnose(
+        pod(LOOP, restarts=3, more=CRASHED), NOW, Evidence("", ("sh: write error: No space left on device",))
+    )
+    assert found is not None and found.next.startswith("a volume of it is full, or its node's disk: remove files, or")
+
+
 def test_a_missing_app_is_named() -> None:
     assert judged(pod(), missing=("mariadb",))["PodsReady"].message.endswith("it needs mariadb, which is not there")
 

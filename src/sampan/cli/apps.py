@@ -28,6 +28,8 @@ WORKLOADS: dict[str, type[Any]] = {
     "batch": batch_v1.Job,
     "cron": batch_v1.CronJob,
 }
+MEASURED = 15.0
+"""Seconds until a volume that just got more room, or lost files, is certainly measured again."""
 ENOUGH = 6.0
 """Seconds that publishing and monitoring may come after the pods; a cluster without them is told apart by then."""
 
@@ -208,16 +210,22 @@ class Follower:
         if failed is not None:
             self._line(self._titles.index(failed.type) + 1, failed.type, "failed", failed.message)
             return 1
-        if waits and all(each.reason in steps.ABSENT for each in waits):
-            now = time.monotonic()
-            self._serving = self._serving or now
-            if now - self._serving < ENOUGH:
-                return None
-            for each in waits:
-                self._line(self._titles.index(each.type) + 1, each.type, "no", each.message)
-            return 0
+        if waits and all(each.reason in steps.ABSENT or each.reason == steps.FULL for each in waits):
+            return self._without(waits)
         self._wait(waits)
         return None
+
+    def _without(self, waits: Sequence[meta_v1.Condition]) -> int | None:
+        """What is missing lies in the cluster, or a volume is full: neither changes by waiting longer than this."""
+        full = any(each.reason == steps.FULL for each in waits)
+        now = time.monotonic()
+        self._serving = self._serving or now
+        if now - self._serving < (MEASURED if full else ENOUGH):
+            return None
+        for each in waits:
+            mark = "failed" if each.reason == steps.FULL else "no"
+            self._line(self._titles.index(each.type) + 1, each.type, mark, each.message)
+        return 1 if full else 0
 
     def _wait(self, waits: Sequence[meta_v1.Condition]) -> None:
         first = next((each for each in waits if each.message and each.type != "Monitored"), None)

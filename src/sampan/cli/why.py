@@ -38,6 +38,7 @@ NEXT = {
     "NoIngressController": "nothing here takes up Ingresses; `sampan port-forward service/{name} 8080:{port}` opens it",
     "NoMetrics": "nothing here measures pods; the app works all the same",
     "Lost": "bring the volume back, or delete the claim and begin with an empty one",
+    "Full": "remove files, or give the volume a larger size in the app (spec.volumes) and deploy again",
     "Refused": "change what the message names, and deploy again",
     "LastRunFailed": "mend what the last lines say, and deploy again",
 }

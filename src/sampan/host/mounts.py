@@ -100,6 +100,11 @@ def below(prefix: str) -> list[str]:
     return sorted(found, key=lambda point: point.count("/"), reverse=True)
 
 
+def is_mounted(path: str) -> bool:
+    """Whether something is mounted exactly there, binds within one file system included."""
+    return path in below(path)
+
+
 def _unescape(text: str) -> str:
     for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         text = text.replace(code, character)

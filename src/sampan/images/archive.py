@@ -176,11 +176,18 @@ def _docker(content: Content, source: Source) -> Iterator[tuple[str, list[str]]]
         layers = []
         for name in image.Layers:
             with source.open(name) as file:
-                compressed = file.read(2) == b"\x1f\x8b"
+                kind = _kind(file.read(4))
                 file.seek(0)
                 digest = content.put_file(file)
-            layers.append((documents.LAYER_GZIP if compressed else documents.LAYER, digest))
+            layers.append((kind, digest))
         yield put_manifest(content, config, layers), list(image.RepoTags or ())
+
+
+def _kind(head: bytes) -> str:
+    """The media type of a layer by its first bytes: `docker save` says nothing about compression."""
+    if head.startswith(b"\x1f\x8b"):
+        return documents.LAYER_GZIP
+    return documents.LAYER_ZSTD if head == b"\x28\xb5\x2f\xfd" else documents.LAYER
 
 
 def put_manifest(content: Content, config: str, layers: Sequence[tuple[str, str]]) -> str:

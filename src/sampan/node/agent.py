@@ -91,6 +91,10 @@ class Agent:
         """All pods of this node, with the status that the node knows."""
         return [_current(worker) for worker in self._workers.values()]
 
+    def tell(self, about: object, type: str, reason: str, message: str) -> None:
+        """An event in the kubelet's name."""
+        self._recorder.emit(about, type, reason, message)
+
     def pod(self, namespace: str, name: str, uid: str = "") -> core_v1.Pod | None:
         for worker in self._workers.values():
             meta = worker.pod.metadata

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from sampan.api.types import core_v1
 from sampan.host.containers import Container, ContainerRuntime, Sandbox, Stats
 from sampan.node.build import POD_NAME, POD_NAMESPACE
 from sampan.node.contracts import Places
+from sampan.node.volumes.usage import Measured
 from sampan.runtime.clock import rfc3339
 
 SHORTEST = 1.0
@@ -49,11 +50,21 @@ class PodUsage:
 class Collector:
     """Reads figures when asked. Remembers one older figure of everything that runs, for rates."""
 
-    def __init__(self, runtime: ContainerRuntime, node: str, places: Places, *, proc: Path = Path("/proc")) -> None:
+    def __init__(
+        self,
+        runtime: ContainerRuntime,
+        node: str,
+        places: Places,
+        *,
+        proc: Path = Path("/proc"),
+        volumes: Callable[[], Iterable[Measured]] = tuple,
+    ) -> None:
+        """`volumes` are the figures of volumes that claims stand behind."""
         self._runtime = runtime
         self._node = node
         self._places = places
         self._proc = proc
+        self._volumes = volumes
         self._before: dict[str, Stats] = {}
         self._rates: dict[str, float] = {}
 
@@ -90,8 +101,20 @@ class Collector:
             "fs": disk,
             "runtime": {"imageFs": disk, "containerFs": disk},
         }
-        usages = await self.usage()
-        return {"node": node, "pods": [self._pod(each, started.get(each.sandbox.config.uid)) for each in usages]}
+        found = [self._pod(each, started.get(each.sandbox.config.uid)) for each in await self.usage()]
+        volumes = self._volumes_by_pod()
+        for pod in found:
+            if held := volumes.get(pod["podRef"]["uid"]):
+                pod["volume"] = held
+        return {"node": node, "pods": found}
+
+    def _volumes_by_pod(self) -> Mapping[str, list[dict[str, Any]]]:
+        found: dict[str, list[dict[str, Any]]] = {}
+        for each in self._volumes():
+            claim = {"name": each.claim, "namespace": each.pod.metadata.namespace}
+            stats = {"time": rfc3339(each.at), "name": each.volume, "pvcRef": claim, **each.usage.summary()}
+            found.setdefault(each.pod.metadata.uid or "", []).append(stats)
+        return found
 
     def _pod(self, pod: PodUsage, started: str | None) -> dict[str, Any]:
         config = pod.sandbox.config

@@ -17,6 +17,8 @@ PLACE = 30
 LINES = 5
 """Lines of a log that are shown in one explanation."""
 
+NO_ROOM = ("No space left on device", "Disk quota exceeded", "ENOSPC")
+"""What programs write when they could not."""
 IMAGE = frozenset(("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"))
 _CONFIG = frozenset(("CreateContainerConfigError", "CreateContainerError", "RunContainerError"))
 _LASTING = frozenset(("ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", *_CONFIG))
@@ -124,7 +126,10 @@ def _crash(
     if lines:
         text += "; it last wrote: " + " | ".join(lines)
     lasting = times >= 2 or pod.spec.restartPolicy == "Never"
-    return Trouble("Crashing", text, exit_step(ended.exitCode, ended.reason or "", pod), lasting, status.name)
+    step = exit_step(ended.exitCode, ended.reason or "", pod)
+    if any(word in line for line in lines for word in NO_ROOM):
+        step = "a volume of it is full, or its node's disk: remove files, or make the volume larger; " + step
+    return Trouble("Crashing", text, step, lasting, status.name)
 
 
 def _image(pod: core_v1.Pod, name: str) -> str:

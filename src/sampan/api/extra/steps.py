@@ -30,6 +30,8 @@ UNNEEDED = frozenset(("NoVolumes", "NoPort", "NoHost", "Ends"))
 """Reasons of steps that are met because there is nothing to do."""
 FAILED = frozenset(("ImageNotFound", "Refused", "ReleaseFailed"))
 """Reasons with which a step stands still until somebody acts."""
+FULL = "Full"
+"""The reason of a volume that holds no more: the app serves on, as far as it needs no room."""
 ABSENT = frozenset(("NoIngressController", "NoMetrics"))
 """Reasons that lie in the cluster: it has no such part."""
 
@@ -274,6 +276,10 @@ def _volumes(app: App, seen: Seen) -> Verdict:
         return _no("Refused", f"a claim was refused: {seen.refusals['PersistentVolumeClaim']}")
     count = len(app.spec.volumes) * (wanted(app, seen) if app.spec.type == "stateful" else 1)
     bound = [claim for claim in seen.claims if claim.status.phase == "Bound"]
+    for claim in bound:
+        full = conditions.find(claim.status.conditions, "VolumeFull")
+        if full is not None and full.status == "True":
+            return _no(FULL, full.message or f"{claim.metadata.name} is full")
     if len(bound) >= count:
         return _yes("Bound", ", ".join(f"{_size(claim)} for {claim.metadata.name}" for claim in bound[:4]))
     for claim in seen.claims:
@@ -286,7 +292,11 @@ def _volumes(app: App, seen: Seen) -> Verdict:
 
 
 def _size(claim: core_v1.PersistentVolumeClaim) -> str:
-    return claim.status.capacity.get("storage") or "a volume"
+    there = claim.status.capacity.get("storage") or "a volume"
+    if conditions.is_true(claim.status.conditions, "FileSystemResizePending"):
+        asked = claim.spec.resources.requests.get("storage", "more") if claim.spec.resources else "more"
+        return f"{there} (it becomes {asked} when no pod uses it for a moment)"
+    return there
 
 
 # --- 4 service

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from sampan.api import names
+from msgspec.structs import replace
+
+from sampan.api import names, quantity
 from sampan.api.errors import FieldError, duplicate, forbidden, invalid, not_supported, required
-from sampan.api.extra.sampan_v1 import App, AppScale, AppSource, AppSpec
+from sampan.api.extra.sampan_v1 import App, AppScale, AppSource, AppSpec, AppVolume
 from sampan.api.validation import cron, resources
 from sampan.api.validation.checks import Errors, amount, named, not_negative
 
@@ -48,10 +50,23 @@ def validate_app_update(new: App, old: App) -> list[FieldError]:
     if new.spec.type != old.spec.type and "stateful" in (new.spec.type, old.spec.type):
         text = f"may not change from {old.spec.type}: its volumes belong to it; delete the app first (volumes stay)"
         errors.append(invalid("spec.type", new.spec.type, text))
-    elif new.spec.type == "stateful" and new.spec.volumes != old.spec.volumes:
-        text = "volumes of a stateful app may not change; delete the app and deploy it anew (its volumes stay)"
-        errors.append(forbidden("spec.volumes", text))
+    elif new.spec.type == "stateful" and not _only_larger(new.spec.volumes, old.spec.volumes):
+        text = "volumes of a stateful app may become larger and no more; delete the app and deploy it anew"
+        errors.append(forbidden("spec.volumes", f"{text} (its volumes stay)"))
     return errors
+
+
+def _only_larger(new: Sequence[AppVolume], old: Sequence[AppVolume]) -> bool:
+    """Whether these are the same volumes, each at least as large as it was."""
+    if [replace(each, size=None) for each in new] != [replace(each, size=None) for each in old]:
+        return False
+    try:
+        sizes = [
+            (quantity.value(a.size or "1Gi"), quantity.value(b.size or "1Gi")) for a, b in zip(new, old, strict=True)
+        ]
+    except ValueError:
+        return True  # the field's own check says what is wrong with it
+    return all(wanted >= there for wanted, there in sizes)
 
 
 def _source(errors: Errors, source: AppSource) -> None:

@@ -9,15 +9,16 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from sampan.api import codec, kinds
+from sampan.api import codec, kinds, quantity
 from sampan.api.errors import StatusError, forbidden_error
-from sampan.api.extra.expansion import APP, child, expand
+from sampan.api.extra.expansion import APP, child, claim_names, expand
 from sampan.api.extra.sampan_v1 import App
 from sampan.api.kinds.kind import Document, Kind
 from sampan.api.kinds.sampan import APP as APP_KIND
 from sampan.api.types import apps_v1, autoscaling_v2, batch_v1, core_v1, meta_v1, networking_v1
 from sampan.client.client import Client
 from sampan.controllers import owners
+from sampan.controllers.app.watching import BY_APP
 from sampan.runtime.actions import Action, Call, Create, Delete, Emit, Plan, Update, View, no_longer
 
 TYPES: tuple[type[Any], ...] = (
@@ -59,9 +60,29 @@ def bring_about(
             if error.code not in _REFUSALS or no_longer(error):
                 raise
             refusals[kind.name] = error.status.message or str(error)
+    try:
+        yield from _enlarge(app, view)
+    except StatusError as error:
+        if error.code not in _REFUSALS or no_longer(error):
+            raise
+        refusals["PersistentVolumeClaim"] = error.status.message or str(error)
     if app.spec.source.image:
         yield from _give_up(app, wanted, view)
     return refusals
+
+
+def _enlarge(app: App, view: View) -> Plan:
+    """The claims of a stateful app, which its StatefulSet makes once and never changes: those too small get more."""
+    if app.spec.type != "stateful":
+        return
+    sizes = dict(zip(claim_names(app), (volume.size or "1Gi" for volume in app.spec.volumes), strict=True))
+    for claim in view.by(core_v1.PersistentVolumeClaim, BY_APP, f"{app.metadata.namespace}/{app.metadata.name}"):
+        name = claim.metadata.name or ""
+        size = next((size for prefix, size in sizes.items() if name.removeprefix(prefix).isdigit()), "")
+        requests = claim.spec.resources.requests if claim.spec.resources is not None else {}
+        if size and quantity.value(size) > quantity.value(requests.get("storage", "0")):
+            resources = replace(claim.spec.resources, requests={**requests, "storage": size})
+            yield Update(replace(claim, spec=replace(claim.spec, resources=resources)))
 
 
 def _bring(app: App, kind: Kind, document: Document, view: View) -> Plan:

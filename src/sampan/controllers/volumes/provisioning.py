@@ -1,7 +1,8 @@
-"""Volumes made to measure: a directory on the node that the first pod runs on. The default StorageClass.
+"""Volumes made to measure, on the node that the first pod runs on; and the StorageClasses that ask for them.
 
-The kubelet makes the directory when it mounts the volume for the first time. When the claim goes, so does the
-directory (reclaimPolicy Delete), as far as it is on this machine.
+The class `standard` (parameter fsType: ext4) gives each volume a file system of its own, which holds no more than was
+asked for; `directory` gives a plain directory, whose size nothing limits. The kubelet makes either when it mounts the
+volume for the first time. When the claim goes, so does the data (reclaimPolicy Delete), if it is on this machine.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from sampan.api import conditions
 from sampan.api.errors import StatusError
 from sampan.api.types import core_v1, meta_v1, storage_v1
 from sampan.client.cache import Key
@@ -20,14 +22,19 @@ from sampan.controllers.settings import Settings
 from sampan.controllers.volumes import match
 from sampan.controllers.volumes.words import PROVISIONED_BY, PROVISIONER, SELECTED_NODE, Claim, Volume, reference
 from sampan.runtime.actions import Call, Create, Delete, Emit, Patch, Plan, Update, UpdateStatus, View
+from sampan.runtime.clock import rfc3339
 from sampan.runtime.controller import Controller, Watch
 
 NAME = "sampan.dev/local"
-CLASS = "standard"
+CLASS, PLAIN = "standard", "directory"
+FS_TYPE = "fsType"
+"""The parameter of a class, and the field of a volume of type local."""
 MADE = "sampan.dev/storage-class"
 """On the namespace kube-system once the class was made: whoever deletes it does not want it back."""
 
 HOSTNAME = "kubernetes.io/hostname"
+RESIZING, PENDING = "Resizing", "FileSystemResizePending"
+PENDING_MESSAGE = "Waiting for user to (re-)start a pod to finish file system resize of volume on node."
 
 
 class Provisioner:
@@ -41,20 +48,12 @@ class Provisioner:
     def plan_class(self, namespace: core_v1.Namespace, view: View) -> Plan:
         if not self._root or namespace.metadata.name != "kube-system" or MADE in namespace.metadata.annotations:
             return
-        made = storage_v1.StorageClass(
-            metadata=meta_v1.ObjectMeta(
-                name=CLASS, annotations={"storageclass.kubernetes.io/is-default-class": "true"}
-            ),
-            provisioner=NAME,
-            reclaimPolicy="Delete",
-            volumeBindingMode="WaitForFirstConsumer",
-            allowVolumeExpansion=True,
-        )
-        try:
-            yield Create(made)
-        except StatusError as error:
-            if error.reason != "AlreadyExists":
-                raise
+        for made in (_class(CLASS, {FS_TYPE: "ext4"}, default=True), _class(PLAIN, {})):
+            try:
+                yield Create(made)
+            except StatusError as error:
+                if error.reason != "AlreadyExists":
+                    raise
         yield Patch(namespace, {"metadata": {"annotations": {MADE: CLASS}}})
 
     # --- claims
@@ -73,10 +72,8 @@ class Provisioner:
         storage = view.get(storage_v1.StorageClass, claim.spec.storageClassName or "")
         if node is None or storage is None:
             return
-        if claim.spec.volumeMode == "Block":
-            yield Emit(
-                claim, "Warning", "ProvisioningFailed", f"{NAME} makes directories: volumeMode Block is not possible"
-            )
+        if why := _impossible(claim, storage):
+            yield Emit(claim, "Warning", "ProvisioningFailed", why)
             return
         try:
             yield Create(self._describe(claim, name, node, storage))
@@ -105,7 +102,7 @@ class Provisioner:
                 accessModes=claim.spec.accessModes,
                 capacity={"storage": claim.spec.resources.requests.get("storage", "0")},
                 claimRef=reference(claim),
-                local=core_v1.LocalVolumeSource(path=f"{self._root}/{name}"),
+                local=core_v1.LocalVolumeSource(path=f"{self._root}/{name}", fsType=storage.parameters.get(FS_TYPE)),
                 nodeAffinity=core_v1.VolumeNodeAffinity(required=core_v1.NodeSelector(nodeSelectorTerms=(term,))),
                 persistentVolumeReclaimPolicy=storage.reclaimPolicy or "Delete",
                 storageClassName=storage.metadata.name,
@@ -115,15 +112,24 @@ class Provisioner:
         )
 
     def _grow(self, claim: Claim, view: View) -> Plan:
-        """A directory has no size of its own: more is granted by writing it down."""
+        """More is granted by writing it down: a directory has no size of its own, a file system its node enlarges."""
         volume = view.get(Volume, claim.spec.volumeName or "")
         if volume is None or claim.status.phase != "Bound" or volume.metadata.annotations.get(PROVISIONED_BY) != NAME:
             return
         asked = {"storage": claim.spec.resources.requests.get("storage", "0")}
         if match.wanted(claim) > match.size(volume):
             volume = yield Update(replace(volume, spec=replace(volume.spec, capacity=asked)))
-        if match.size(volume) >= match.wanted(claim) and claim.status.capacity != volume.spec.capacity:
-            status = replace(claim.status, capacity=volume.spec.capacity, conditions=())
+        if match.size(volume) < match.wanted(claim) or claim.status.capacity == volume.spec.capacity:
+            return
+        status = claim.status
+        if volume.spec.local is not None and volume.spec.local.fsType:
+            pending = core_v1.PersistentVolumeClaimCondition(type=PENDING, status="True", message=PENDING_MESSAGE)
+            conditions_ = conditions.put(status.conditions, pending, rfc3339(view.now))
+            status = replace(status, conditions=conditions_)
+        else:
+            kept = tuple(each for each in status.conditions if each.type not in (RESIZING, PENDING))
+            status = replace(status, capacity=volume.spec.capacity, conditions=kept)
+        if status != claim.status:
             yield UpdateStatus(replace(claim, status=status))
 
     # --- volumes
@@ -137,6 +143,29 @@ class Provisioner:
         path = Path(self._root) / (volume.metadata.name or "")
         yield Call(lambda client: asyncio.to_thread(_remove, path))
         yield Delete(volume)
+
+
+def _class(name: str, parameters: dict[str, str], *, default: bool = False) -> storage_v1.StorageClass:
+    annotations = {"storageclass.kubernetes.io/is-default-class": "true"} if default else {}
+    return storage_v1.StorageClass(
+        metadata=meta_v1.ObjectMeta(name=name, annotations=annotations),
+        provisioner=NAME,
+        parameters=parameters,
+        reclaimPolicy="Delete",
+        volumeBindingMode="WaitForFirstConsumer",
+        allowVolumeExpansion=True,
+    )
+
+
+def _impossible(claim: Claim, storage: storage_v1.StorageClass) -> str:
+    """What is asked for that we do not make; "" for nothing."""
+    if claim.spec.volumeMode == "Block":
+        return f"{NAME} makes file systems and directories: volumeMode Block is not possible"
+    unknown = sorted(set(storage.parameters) - {FS_TYPE})
+    if unknown or storage.parameters.get(FS_TYPE, "ext4") != "ext4":
+        wrong = unknown[0] if unknown else f"{FS_TYPE} {storage.parameters[FS_TYPE]}"
+        return f"StorageClass {storage.metadata.name}: {NAME} knows no {wrong}; give {FS_TYPE}: ext4, or no parameters"
+    return ""
 
 
 def _remove(path: Path) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from sampan.api import quantity
 from sampan.api.errors import StatusError
 from sampan.api.types import core_v1
 from sampan.node.contracts import HostVolume
-from sampan.node.volumes import host_path, ownership
+from sampan.node.volumes import disk, host_path, ownership
 from sampan.node.volumes.types import Setup, VolumeFailure, Work
 
 PROVISIONED_BY, PROVISIONER = "pv.kubernetes.io/provisioned-by", "sampan.dev/local"
@@ -19,7 +20,7 @@ async def prepare_claim(setup: Setup, pod: core_v1.Pod, volume: core_v1.Volume) 
     source = volume.persistentVolumeClaim
     assert source is not None
     claim = await _claim(setup, pod, source.claimName)
-    return await _bound(setup, pod, claim, readonly=bool(source.readOnly))
+    return await _bound(setup, pod, volume.name, claim, readonly=bool(source.readOnly))
 
 
 async def prepare_ephemeral(setup: Setup, pod: core_v1.Pod, volume: core_v1.Volume) -> Work:
@@ -29,7 +30,7 @@ async def prepare_ephemeral(setup: Setup, pod: core_v1.Pod, volume: core_v1.Volu
     if not any(owner.uid == pod.metadata.uid and owner.controller for owner in claim.metadata.ownerReferences):
         namespace = pod.metadata.namespace
         raise VolumeFailure(f"PVC {namespace}/{name} was not created for pod {namespace}/{pod.metadata.name}")
-    return await _bound(setup, pod, claim, readonly=False)
+    return await _bound(setup, pod, volume.name, claim, readonly=False)
 
 
 async def _claim(setup: Setup, pod: core_v1.Pod, name: str) -> core_v1.PersistentVolumeClaim:
@@ -44,7 +45,9 @@ async def _claim(setup: Setup, pod: core_v1.Pod, name: str) -> core_v1.Persisten
     return claim
 
 
-async def _bound(setup: Setup, pod: core_v1.Pod, claim: core_v1.PersistentVolumeClaim, *, readonly: bool) -> Work:
+async def _bound(
+    setup: Setup, pod: core_v1.Pod, volume: str, claim: core_v1.PersistentVolumeClaim, *, readonly: bool
+) -> Work:
     name, where = claim.spec.volumeName or "", f"{claim.metadata.namespace}/{claim.metadata.name}"
     try:
         bound = await setup.client.get(core_v1.PersistentVolume, name)
@@ -60,10 +63,38 @@ async def _bound(setup: Setup, pod: core_v1.Pod, claim: core_v1.PersistentVolume
     readonly = readonly or (bool(spec.accessModes) and set(spec.accessModes) == {"ReadOnlyMany"})
     if spec.hostPath is not None:
         return host_path.work(spec.hostPath, readonly=readonly)
+    if spec.local is not None and is_limited(bound):
+        return _limited(bound, str(setup.disk / volume), pod, readonly)
     if spec.local is not None:
-        made = bound.metadata.annotations.get(PROVISIONED_BY) == PROVISIONER
-        return Work(HostVolume(spec.local.path, readonly), _local(spec.local.path, pod, readonly, made))
+        return Work(HostVolume(spec.local.path, readonly), _local(spec.local.path, pod, readonly, is_ours(bound)))
     raise VolumeFailure(f"PV {name} is of a type that this node does not mount: it mounts hostPath and local")
+
+
+def is_ours(bound: core_v1.PersistentVolume) -> bool:
+    """Whether our own provisioner made it."""
+    return bound.metadata.annotations.get(PROVISIONED_BY) == PROVISIONER
+
+
+def is_limited(bound: core_v1.PersistentVolume) -> bool:
+    """Whether it is to be a file system of its own, which holds no more than its size."""
+    return is_ours(bound) and bound.spec.local is not None and bool(bound.spec.local.fsType)
+
+
+def size(bound: core_v1.PersistentVolume) -> int:
+    """Bytes."""
+    return quantity.value(bound.spec.capacity.get("storage", "0"))
+
+
+def _limited(bound: core_v1.PersistentVolume, target: str, pod: core_v1.Pod, readonly: bool) -> Work:
+    assert bound.spec.local is not None
+    directory, bytes_ = bound.spec.local.path, size(bound)
+    owned = _local(target, pod, readonly, False)
+
+    def action() -> None:
+        disk.mount(directory, target, bytes_)
+        owned()
+
+    return Work(HostVolume(target, readonly), action)
 
 
 def _local(path: str, pod: core_v1.Pod, readonly: bool, made: bool) -> Callable[[], None]:
