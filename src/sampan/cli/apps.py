@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -240,8 +240,18 @@ class Follower:
         self._context.stdout.flush()
 
 
-async def follow(client: Client, app: App, context: Context, *, timeout: float) -> int:
-    """Until an app of a Sampan cluster has gone through its steps. Raises CommandError when the time is up."""
+async def follow(
+    client: Client,
+    app: App,
+    context: Context,
+    *,
+    timeout: float,
+    proof: Callable[[App], Awaitable[str]] | None = None,
+) -> int:
+    """Until an app of a Sampan cluster has gone through its steps. Raises CommandError when the time is up.
+
+    `proof` tells at last what stands against what the steps say, "" for nothing.
+    """
     follower, name, namespace = Follower(context), app.metadata.name or "", app.metadata.namespace or ""
     last: App = app
 
@@ -256,6 +266,9 @@ async def follow(client: Client, app: App, context: Context, *, timeout: float) 
                 last = await client.get(App, name, namespace)
                 code = told(last)
                 if code is not None:
+                    doubt = await proof(last) if proof is not None and code == 0 else ""
+                    if doubt:
+                        context.err(f"{doubt}; `sampan logs {name}` may tell why")
                     return _end(context, last.status.url or "", name, code, (last.status.release or 0) > 1)
                 revision = last.metadata.resourceVersion or ""
                 last = await _next(client, last, revision)

@@ -14,7 +14,7 @@ from sampan.api.errors import StatusError
 from sampan.api.extra.sampan_v1 import App
 from sampan.api.extra.validation import TYPES
 from sampan.api.kinds.sampan import APP as KIND
-from sampan.cli import apps, building, export
+from sampan.cli import apps, building, export, published
 from sampan.cli.context import CommandError, Context
 from sampan.cli.kubectl import flags
 from sampan.cli.kubectl.printing.structured import as_yaml
@@ -91,7 +91,8 @@ async def run(options: argparse.Namespace, context: Context) -> int:
         context.err(f"app {name} {'changed' if there is not None else 'made'} in namespace {session.namespace}")
         if options.no_wait:
             return 0
-        return await apps.follow(client, written, context, timeout=seconds(options.timeout))
+        proof = published.proof(options, context)
+        return await apps.follow(client, written, context, timeout=seconds(options.timeout), proof=proof)
 
 
 async def _build_only(options: argparse.Namespace, folder: Path, name: str, context: Context) -> int:
