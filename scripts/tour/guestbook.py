@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from sampan.config import ClusterConfig
@@ -25,6 +26,7 @@ BASE = "debian:bookworm-slim"
 IMAGE = f"sampan.dev/apps/{APP}:latest"
 VISITORS, WORK = 6, "/work?ms=60"
 LONGEST_LOAD = 90.0  # seconds
+PIPELINE = ("run ", "stage ", "agent ", "+ ", "archived", "built ", f"{APP}-")
 STEP = re.compile(r"^[1-6] (image|pods|volumes|service|publish|monitor) ")
 
 
@@ -178,13 +180,21 @@ def push(guest: Visitor) -> None:
             command, cwd=work, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as pushed:
             assert pushed.stdout
-            for line in pushed.stdout:
-                say(f"{time.monotonic() - started:5.1f} s  {line.rstrip()}")
+            lines = [line.rstrip() for line in _hearing(pushed.stdout, started, say)]
         if pushed.returncode:
-            sys.exit(f"the push ended with {pushed.returncode}; see `sampan pipeline {APP} last`")
+            sys.exit("\n".join([*lines, f"the push ended with {pushed.returncode}; see `sampan pipeline {APP} last`"]))
         eventually(lambda: guest.json("/entries.json")["version"] == "2", "version 2 answers")
         for line in sampan("pipeline", APP).splitlines():
             say(line)
+
+
+def _hearing(lines: Iterable[str], started: float, say: Say) -> Iterator[str]:
+    """All lines; those about stages are said with their time. The whole log: sampan pipeline guestbook last."""
+    for line in lines:
+        told = line.rstrip().removeprefix("remote: ")
+        if told.startswith(PIPELINE) or STEP.match(told):
+            say(f"{time.monotonic() - started:5.1f} s  {told}")
+        yield line
 
 
 def git(work: Path, *words: str) -> str:
