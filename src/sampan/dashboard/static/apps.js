@@ -219,8 +219,8 @@ function releaseTable(history, app, name) {
         history.map((each) => {
           const notes = each.metadata.annotations || {};
           const cells = [
-            [each.revision, app?.status?.release === each.revision && badge(t("apps.current"), "good")],
-            h("code", {}, notes["sampan.dev/image"] || each.data?.spec?.source?.image || ""),
+            [each.revision, " ", app?.status?.release === each.revision && badge(t("apps.current"), "good")],
+            h("code", { title: notes["sampan.dev/image"] }, each.data?.spec?.source?.image || ""),
             notes["kubernetes.io/change-cause"] || "",
             notes["sampan.dev/succeeded"] ? badge(t("status.True"), "good") : badge(t("status.False"), "wait"),
             moment(each.metadata.creationTimestamp),
