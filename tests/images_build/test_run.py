@@ -164,7 +164,7 @@ async def test_a_failure_shows_the_step_its_output_and_its_code(lab: Lab) -> Non
     assert str(caught.value) == "Dockerfile:2: RUN seq 1 100; echo 'last words' >&2; exit 7: exit code 7"
     assert caught.value.code == 7
     lines = caught.value.tail.splitlines()
-    assert lines[-1] == "last words" and lines[0] == "72" and len(lines) == 30
+    assert (lines[0], lines[-1], len(lines)) == ("72", "last words", 30)
     with pytest.raises(StepFailed, match="exit code 127 .a program was not found"):
         await lab.build(FROM + "RUN no-such-program\n")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.resources
 import json
 from collections.abc import Collection
 from typing import Any
@@ -81,6 +80,8 @@ def _compare(index: int, value: int, operator: str, second: int = 0) -> Document
 
 @functools.cache
 def _sections() -> dict[str, tuple[str, ...]]:
+    import importlib.resources  # late: it costs a command's start 10 ms
+
     text = importlib.resources.files("sampan.host").joinpath("seccomp_default.txt").read_text(encoding="ascii")
     found: dict[str, list[str]] = {"": []}
     current = ""

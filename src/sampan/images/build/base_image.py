@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from sampan.host.containers import ImageFailure
-from sampan.images.build import base, stack
+from sampan.images.build import stack
 from sampan.images.build.errors import BuildError
 from sampan.images.build.state import Layer, State
 from sampan.images.documents import Manifest, decode
@@ -37,6 +37,8 @@ async def _bring(store: ImageStore, name: str, note: Callable[[str], None]) -> R
     try:
         await store.pull(name)
     except ImageFailure as error:
+        from sampan.images.build import base
+
         wanted = base.called(name)
         if wanted is None or not error.unreachable:
             raise BuildError(

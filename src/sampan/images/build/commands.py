@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from sampan.images.build import certificates
-from sampan.images.build.execute import Bind
 from sampan.images.build.instructions import Run
+from sampan.images.build.job import Bind
 from sampan.images.build.metadata import PROXIES
 from sampan.images.build.request import Request
 from sampan.images.build.state import State

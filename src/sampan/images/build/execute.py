@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import posixpath
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -22,6 +21,7 @@ from sampan.host.images import ImageConfig
 from sampan.host.spec import Place
 from sampan.images.build import rootfs
 from sampan.images.build.errors import BuildError
+from sampan.images.build.job import Job
 from sampan.images.build.rootfs import Rootfs
 from sampan.images.build.workshop import Bench, Tools, Workshop
 
@@ -30,28 +30,6 @@ _SHARED = ("/etc/resolv.conf", "/etc/hosts")
 _OURS = ("proc", "dev", "sys")
 _SHM = "/dev/shm"  # noqa: S108  the place of shared memory
 LINE = 4096  # bytes of a line that are kept
-
-
-@dataclass(frozen=True, slots=True)
-class Bind:
-    source: str
-    target: str
-    readonly: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """`layers` are directories from the top to the bottom; sizes of `memories` (tmpfs) are bytes, 0 without limit."""
-
-    layers: Sequence[str]
-    words: Sequence[str]
-    env: Mapping[str, str]
-    workdir: str = "/"
-    user: str = ""
-    binds: Sequence[Bind] = ()
-    memories: Sequence[tuple[str, int]] = ()
-    network: bool = True
-    privileged: bool = False
 
 
 async def run(workshop: Workshop, bench: Bench, job: Job, output: Callable[[str], None]) -> int:
@@ -63,7 +41,18 @@ async def run(workshop: Workshop, bench: Bench, job: Job, output: Callable[[str]
     except RuntimeFailure as error:
         raise BuildError(str(error)) from error
     program = tools.program
-    command = [program.path, "--root", program.root, "run", "--bundle", bench.run, bench.id]
+    # With a log file its warnings are not among what the command wrote, and an error comes in plain words.
+    command = [
+        program.path,
+        "--root",
+        program.root,
+        "--log",
+        f"{bench.run}/log",
+        "run",
+        "--bundle",
+        bench.run,
+        bench.id,
+    ]
     try:
         return await _watch(command, output)
     finally:

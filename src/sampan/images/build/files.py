@@ -14,8 +14,8 @@ from sampan.images.build import (
     commands,
     copying,
     downloads,
-    execute,
     graph,
+    job,
     layering,
     metadata,
     mounting,
@@ -235,13 +235,15 @@ class Files:
         found = self._cached(key, state)
         if found is not None:
             return found
+        from sampan.images.build import execute  # late: where nothing runs, nothing of it is loaded
+
         async with self.turns, self._bench() as bench:
             with contextlib.ExitStack() as held:
                 made = await self._mounts(plans, bench, held)
                 if command.script:
                     made.binds.append(commands.script(bench, command.script))
                 if self.request.certificates:
-                    made.binds.append(execute.Bind(self.request.certificates, certificates.TARGET, readonly=True))
+                    made.binds.append(job.Bind(self.request.certificates, certificates.TARGET, readonly=True))
                 await self._execute(step, state, command.words, {**env, **made.env}, made, bench, report)
             layer = await self.store.call(
                 lambda: layering.changed(self.store, execute.upper(bench), self.request.epoch)
@@ -270,7 +272,9 @@ class Files:
         bench: Bench,
         report: Step,
     ) -> None:
-        job = execute.Job(
+        from sampan.images.build import execute
+
+        command = job.Job(
             layering.directories(self.store, state),
             words,
             env,
@@ -281,7 +285,7 @@ class Files:
             network=step.network != "none",
             privileged=step.privileged,
         )
-        code = await execute.run(self.workshop, bench, job, report.say)
+        code = await execute.run(self.workshop, bench, command, report.say)
         if code != 0:
             where = f"{self.request.file.file}:{step.line}"
             text = " ".join(step.text.split())

@@ -14,9 +14,9 @@ from sampan.host import mounts
 from sampan.images.build import copying, metadata, rootfs, selection
 from sampan.images.build.copying import Digest
 from sampan.images.build.errors import BuildError
-from sampan.images.build.execute import Bind
 from sampan.images.build.ignore import Ignore
 from sampan.images.build.instructions import RunMount
+from sampan.images.build.job import Bind
 from sampan.images.build.metadata import Variables
 from sampan.images.build.packing import Attributes
 from sampan.images.build.placing import Piece

@@ -12,10 +12,14 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from sampan.host import cgroups, engine, mounts, oci
-from sampan.host.spec import Machine
+from sampan.host import mounts
 from sampan.images.build.errors import BuildError
+
+if TYPE_CHECKING:
+    from sampan.host import cgroups, oci
+    from sampan.host.spec import Machine
 
 _LOCK = "lock"
 
@@ -71,6 +75,9 @@ class Workshop:
 
     async def tools(self) -> Tools:
         """The OCI runtime and the machine's facts, looked for once. Raises RuntimeFailure when none works."""
+        # late: a build that runs nothing needs none of it
+        from sampan.host import cgroups, engine, oci
+
         async with self._asking:
             if self._tools is None:
                 os.makedirs(self.run, mode=0o711, exist_ok=True)
@@ -87,6 +94,8 @@ class Workshop:
 
     def sweep(self) -> int:
         """Remove what builds that were killed left; returns how many. Blocking."""
+        from sampan.host import cgroups
+
         directory = f"{self.data}/work"
         swept = 0
         for id in os.listdir(directory) if os.path.isdir(directory) else ():
