@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from sampan.monitor.spans import Span
+from sampan.monitor.spans import PEER, Span
 
 WIDTH = 100
 BAR = 32
@@ -98,15 +98,7 @@ def service_map(spans: Iterable[Span]) -> tuple[Edge, ...]:
     times: dict[tuple[str, str], list[int]] = defaultdict(list)
     errors: dict[tuple[str, str], int] = defaultdict(int)
     for span in by_id.values():
-        parent = by_id.get((span.trace, span.parent))
-        edge = ("", "")
-        if parent is not None and parent.service != span.service:
-            edge = (parent.service, span.service)
-        elif span.kind in ("client", "producer") and (span.trace, span.span) not in answered:
-            edge = (span.service, peer(span.attributes))
-        elif parent is None and span.kind in ("server", "consumer") and not span.parent:
-            edge = ("", span.service)
-        if edge[1]:
+        for edge in _edges(span, by_id.get((span.trace, span.parent)), (span.trace, span.span) in answered):
             times[edge].append(span.duration)
             errors[edge] += span.error
     return tuple(
@@ -122,13 +114,27 @@ def service_map(spans: Iterable[Span]) -> tuple[Edge, ...]:
     )
 
 
+def _edges(span: Span, parent: Span | None, answered: bool) -> Iterator[tuple[str, str]]:
+    """Who called it, and whom it called when nothing else tells of that."""
+    if parent is not None and parent.service != span.service:
+        yield (parent.service, span.service)
+    elif not span.parent and span.kind in ("server", "consumer"):
+        yield ("", span.service)
+    if answered:
+        return
+    calls = span.kind in ("client", "producer")
+    name = peer(span.attributes) if calls else span.attributes.get(PEER, "") if span.kind == "server" else ""
+    if name:
+        yield (span.service, name)
+
+
 def peer(attributes: Mapping[str, str]) -> str:
     """What a call went to that sends no spans: `mariadb guestbook`, `redis`, a host."""
     system = attributes.get("db.system.name") or attributes.get("db.system") or attributes.get("messaging.system")
     name = attributes.get("db.namespace") or attributes.get("db.name") or attributes.get("messaging.destination.name")
     if system:
         return f"{system} {name}" if name else system
-    for key in ("peer.service", "server.address", "net.peer.name", "http.host"):
+    for key in (PEER, "server.address", "net.peer.name", "http.host"):
         if attributes.get(key):
             return attributes[key]
     return ""

@@ -27,6 +27,9 @@ SMALL = 16 << 10
 WAITING = 16
 """Exports that are worked on at once; whoever comes beyond is asked to come again."""
 
+AGENTS, PROBE = ("http.user_agent", "user_agent.original"), "kube-probe/"
+"""Attributes that name the program that asked, and how that of probes begins."""
+
 _PROTOBUF, _JSON = "application/x-protobuf", "application/json"
 
 
@@ -67,7 +70,7 @@ class Receiver:
             return _refusal(request, 503, "too many exports at once", (("Retry-After", "2"),))
         self._working += 1
         try:
-            spans = await _read(await body_of(request), request.headers.get("content-type", ""))
+            spans = visitors(await _read(await body_of(request), request.headers.get("content-type", "")))
             await self._keep([self._placed(span, host_of(request.peer)) for span in spans])
         except Malformed as error:
             self.refused += 1
@@ -104,6 +107,12 @@ async def _read(body: bytes, media: str) -> list[Span]:
     if len(body) <= SMALL:
         return otlp.read(body, media)
     return await asyncio.to_thread(otlp.read, body, media)
+
+
+def visitors(spans: Sequence[Span]) -> list[Span]:
+    """Without what answers the node's own probes: a trace each second would hide all others."""
+    probes = {span.trace for span in spans if any(span.attributes.get(key, "").startswith(PROBE) for key in AGENTS)}
+    return [span for span in spans if span.trace not in probes]
 
 
 def host_of(peer: str) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sampan.api.exposition import Reading
     from sampan.monitor.series import Series
     from sampan.monitor.traces import Traces
+    from sampan.monitor.visits import Visit
 
 T = TypeVar("T")
 Pods = Callable[[], Collection[core_v1.Pod]]
@@ -49,6 +50,12 @@ class Monitor:
 
     async def keep(self, spans: Sequence[Span]) -> None:
         await self.with_traces(lambda traces: traces.add(spans))
+
+    async def visited(self, visits: Sequence[Visit]) -> None:
+        """Requests that the ingress has answered."""
+        from sampan.monitor.visits import span
+
+        await self.keep([span(visit, self._origin) for visit in visits])
 
     async def answer(self, request: Request, rest: Sequence[str]) -> Response:
         """GET /monitor/...: see queries."""

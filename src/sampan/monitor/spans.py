@@ -8,6 +8,8 @@ from msgspec import Struct
 
 KINDS = ("", "internal", "server", "client", "producer", "consumer")
 ERROR = 2
+PEER = "peer.service"
+"""Attribute: whom a span called, who may send no spans itself."""
 
 
 class Span(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

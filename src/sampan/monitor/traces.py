@@ -11,25 +11,26 @@ from pathlib import Path
 
 import msgspec
 
-from sampan.monitor.spans import Span
+from sampan.monitor.spans import PEER, Span
 
 LIMIT = 100_000
 """Spans that are kept."""
 CHUNK = 1_000
 """Spans that go at once."""
-VERSION = 1
+VERSION = 2
 
 _SCHEMA = f"""
 CREATE TABLE spans (
     id INTEGER PRIMARY KEY, trace BLOB NOT NULL, service TEXT NOT NULL, namespace TEXT NOT NULL,
-    start INTEGER NOT NULL, document BLOB NOT NULL
+    start INTEGER NOT NULL, peer TEXT, document BLOB NOT NULL
 );
 CREATE INDEX by_trace ON spans (trace);
 CREATE INDEX by_service ON spans (service, start);
+CREATE INDEX by_peer ON spans (peer, start) WHERE peer IS NOT NULL;
 CREATE INDEX by_start ON spans (start);
 PRAGMA user_version = {VERSION};
 """
-_INSERT = "INSERT INTO spans (trace, service, namespace, start, document) VALUES (?, ?, ?, ?, ?)"
+_INSERT = "INSERT INTO spans (trace, service, namespace, start, peer, document) VALUES (?, ?, ?, ?, ?, ?)"
 _encode = msgspec.json.Encoder().encode
 _DECODER = msgspec.json.Decoder(Span)
 
@@ -68,7 +69,9 @@ class Traces:
 
     def add(self, spans: Iterable[Span]) -> None:
         """In one transaction; what is too much goes with it, the oldest first."""
-        rows = [(bytes.fromhex(s.trace), s.service, s.namespace, s.start, _encode(s)) for s in spans]
+        rows = [
+            (bytes.fromhex(s.trace), s.service, s.namespace, s.start, s.attributes.get(PEER), _encode(s)) for s in spans
+        ]
         connection = self._connection
         connection.execute("BEGIN")
         try:
@@ -94,14 +97,15 @@ class Traces:
         return self.trace(found[0].hex()) if found else ()
 
     def recent(self, services: Sequence[str] = (), namespace: str = "", limit: int = 20) -> tuple[str, ...]:
-        """The traces that services took part in (any, without `services`), the newest first.
+        """The traces that services took part in or were called in (any, without `services`), the newest first.
 
         With `namespace`, those of it, and of senders whose namespace is not known.
         """
         where, values = [], list[str | int]()
         if services:
-            where.append(f"service IN ({','.join('?' * len(services))})")
-            values += services
+            listed = ",".join("?" * len(services))
+            where.append(f"(service IN ({listed}) OR peer IN ({listed}))")
+            values += (*services, *services)
         if namespace:
             where.append("namespace IN (?, '')")
             values.append(namespace)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sampan.network.ingress import paths
+from sampan.network.ingress import paths, tracing
 from sampan.network.ingress.model import Cookie, Listen, Location, Model, Options, Server, Upstream
 from sampan.network.ingress.options import CLOSED
 
@@ -42,6 +42,13 @@ class Frame:
     workers: int = 2
     connections: int = 4096
     resolver: str = ""
+    visits: int = 0
+    """Port of loopback that is told of requests that are traced, 0 for none."""
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """What pods are told besides the usual."""
+        return (tracing.HEADER,) if self.visits else ()
 
 
 def quote(text: str) -> str:
@@ -96,7 +103,6 @@ def _http(frame: Frame) -> Iterator[str]:
     for each in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"):
         yield f"    {each}_temp_path {frame.directory}/temp/{each};"
     yield from (
-        "    access_log off;",
         "    server_tokens off;",
         "    default_type text/plain;",
         "    sendfile on;",
@@ -126,10 +132,11 @@ def _http(frame: Frame) -> Iterator[str]:
         "    proxy_redirect off;",
         "    proxy_max_temp_file_size 1024m;",
     )
+    yield from (f"    {each}" for each in (tracing.lines(frame.visits) if frame.visits else ("access_log off;",)))
     for kind in ("proxy", "grpc"):
         yield from (f"    {each}" for each in settings(kind, Options()))
-    yield from _headers("proxy", "    ", "$host_asked", ())
-    yield from _headers("grpc", "    ", "$host_asked", ())
+    yield from _headers("proxy", "    ", "$host_asked", frame.headers)
+    yield from _headers("grpc", "    ", "$host_asked", frame.headers)
     if frame.resolver:
         yield f"    resolver {frame.resolver} valid=5s ipv6=off;"
 
@@ -248,6 +255,8 @@ class _Server:
         yield "    server {"
         yield from self.listens()
         yield f"        server_name {server_name(self.server.host)};"
+        if self.frame.visits:
+            yield '        set $ingress "";'
         if self.frame.listen.https:
             path = f"{self.frame.directory}/files/{self.certificate}"
             yield f"        ssl_certificate {path};"
@@ -348,6 +357,8 @@ class _Server:
 
     def passing(self, location: Location) -> Iterator[str]:
         indent, options = " " * 12, location.options
+        if self.frame.visits:
+            yield f"{indent}set $ingress {quote(location.owner)};"
         grpc = options.protocol.startswith("GRPC")
         kind = "grpc" if grpc else "proxy"
         if options.rewrite:
@@ -359,7 +370,7 @@ class _Server:
         yield from (f"{indent}{each}" for each in settings(kind, options) if each not in usual)
         if options.request_headers or options.vhost:
             host = options.vhost or "$host_asked"
-            yield from _headers(kind, indent, host, options.request_headers)
+            yield from _headers(kind, indent, host, (*self.frame.headers, *options.request_headers))
         yield from self.target(location, indent)
 
     def target(self, location: Location, indent: str) -> Iterator[str]:

@@ -33,6 +33,7 @@ from sampan.network.ingress.backends import Key
 from sampan.network.ingress.certificates import LocalCertificates
 from sampan.network.ingress.model import Listen, Model
 from sampan.network.ingress.references import References
+from sampan.network.ingress.visits import Visits
 from sampan.runtime.backoff import Exponential
 from sampan.runtime.clock import Clock, RealClock
 from sampan.runtime.events import Recorder
@@ -94,6 +95,7 @@ class Ingress:
         self._recorder = Recorder(client, "sampan-ingress", node.name, clock=self._clock)
         self._nginx = instance(config, clock=self._clock)
         self._frame = frame(config, self._listen)
+        self.visits = Visits(config.node_port, clock=self._clock)
         self._concerned: set[Key] = set()
         self._refused: dict[str, _Refusal] = {}
         self._told: set[tuple[str, str]] = set()
@@ -133,6 +135,9 @@ class Ingress:
     def samples(self) -> Iterator[Sample]:
         yield Sample("sampan_ingress_reloads_total", "counter", "Configurations that nginx took.", {}, self.reloads)
         yield Sample("sampan_ingress_hosts", "gauge", "Hosts that are served.", {}, len(self.hosts()))
+        told, lost = self.visits.total, self.visits.dropped
+        yield Sample("sampan_ingress_traced_total", "counter", "Requests that nginx told of.", {}, told)
+        yield Sample("sampan_ingress_traced_dropped_total", "counter", "Those that were too many to keep.", {}, lost)
         up = 0 if self.problem else 1
         yield Sample("sampan_ingress_up", "gauge", "1 when nginx does what the Ingresses say.", {}, up)
 
@@ -246,7 +251,7 @@ class Ingress:
             model = compute.compute(objects)
             signed = await asyncio.get_running_loop().run_in_executor(None, self._sign, model.local)
             names = {host: certificates.file_name(data) for host, data in signed.items()}
-            text = render.render(model, self._frame, names)
+            text = render.render(model, dataclasses.replace(self._frame, visits=self.visits.open()), names)
             if text == self._applied and self._nginx.pid():
                 return model
             files = dict(model.files) | {names[host]: data for host, data in signed.items()}
