@@ -275,6 +275,7 @@ async def run_node(cluster: ClusterConfig, node: Node, channel: Channel) -> None
     from sampan.delivery.room import Delivery
     from sampan.host.runtime import OCIRuntime
     from sampan.http.server import Server as HttpServer
+    from sampan.monitor.instrument.room import Instrumentation
     from sampan.monitor.receiver import PORT as TRACES
     from sampan.monitor.room import Monitor
     from sampan.network.ingress import room as ingress
@@ -306,7 +307,8 @@ async def run_node(cluster: ClusterConfig, node: Node, channel: Channel) -> None
     runtime = await open_runtime(OCIRuntime, cluster, images, network.pods)
     try:
         await channel.wait_api()
-        parts = make_parts(client, informers, runtime, images, config, quiet=network.quiet)
+        instrument = Instrumentation(cluster.data_dir / "instrument", f"http://{cluster.advertise_ip}:{TRACES}")
+        parts = make_parts(client, informers, runtime, images, config, quiet=network.quiet, instrument=instrument)
         agent = Agent(client, runtime, images, parts, config)
         volumes = VolumeUsage(client, agent, config.places)
         collector = Collector(runtime, node.name, config.places, volumes=lambda: volumes.figures)
@@ -338,6 +340,7 @@ async def run_node(cluster: ClusterConfig, node: Node, channel: Channel) -> None
                 group.create_task(local_registry.run(cluster, images, transport_as(cluster, "admin")), name="registry")
                 group.create_task(monitor.run(), name="monitor")
                 group.create_task(delivery.run(), name="delivery")
+                group.create_task(published.visits.run(monitor.visited), name="ingress visits")
                 await agent.registration.registered.wait()
                 await network.ready()
                 channel.ready()

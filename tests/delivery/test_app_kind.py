@@ -46,6 +46,7 @@ async def test_a_scaled_app_has_no_replicas(cluster: Cluster) -> None:
         ("source: {image: a}\n  scale: {min: 3, max: 2}", "spec.scale.max", "less than min, 3"),
         ("source: {image: a}\n  scale: {max: 2, cpu: lots}", "spec.scale.cpu", "such as 70%"),
         ("source: {image: a}\n  type: batch\n  scale: {max: 2}", "spec.scale", "only stateless and stateful"),
+        ("source: {image: a}\n  instrument: ruby", "spec.instrument", '"python"'),
         ("source: {image: a}\n  port: 99999", "spec.port", "between 1 and 65535"),
         ("source: {image: a}\n  type: batch\n  port: 80", "spec.port", "serves nobody"),
         ("source: {image: a}\n  host: web.localhost", "spec.port", "must listen"),

@@ -57,6 +57,38 @@ def test_a_folder_may_describe_its_app(sampan: Run, tmp_path: Path) -> None:
     assert sampan("get", "app", "shop", "-o", "jsonpath={.spec.host}").out == "shop.localhost"
 
 
+def test_an_app_in_python_is_traced_until_somebody_says_no(sampan: Run, tmp_path: Path) -> None:
+    (tmp_path / "app.yaml").write_text(
+        "apiVersion: sampan.dev/v1\nkind: App\nmetadata: {name: shop}\n"
+        "spec: {source: {image: 'shop:1'}, port: 8080, command: [python3, main.py]}\n"
+    )
+
+    def annotation() -> str:
+        documents = yaml.safe_load_all(sampan("export", "shop").out)
+        (deployment,) = (each for each in documents if each["kind"] == "Deployment")
+        found: dict[str, str] = deployment["spec"]["template"]["metadata"].get("annotations", {})
+        return found.get("instrumentation.opentelemetry.io/inject-python", "")
+
+    said = sampan("deploy", str(tmp_path), "--no-wait")
+    assert "guessed: traces by OpenTelemetry's packages for Python, because it runs python3" in said.err
+    assert annotation() == "true"
+    sampan("deploy", str(tmp_path), "--no-wait", "--env", "A=1")
+    assert annotation() == "true", "app.yaml need not repeat it"
+    sampan("deploy", str(tmp_path), "--no-wait", "--instrument", "none")
+    assert annotation() == ""
+
+
+def test_instrument_tells_whether_the_packages_are_here(sampan: Run, tmp_path: Path) -> None:
+    said = sampan("instrument", "--data-root", str(tmp_path))
+    assert (said.code, said.out) == (
+        0,
+        "python   not fetched yet: the first container that asks brings it, or sampan instrument python\n",
+    )
+    assert "opentelemetry-distro==" in sampan("instrument", "--show").out
+    told = sampan("instrument", "python", "--data-root", str(tmp_path), "--wheels", str(tmp_path / "nowhere"))
+    assert told.code == 1 and ("there is no such directory" in told.err or "not root" in told.err)
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -36,6 +36,31 @@ def test_what_is_decided_stays() -> None:
     assert guess.guess(given, name="web", ports=("80",), volumes=("/data",)).spec == {}
 
 
+@pytest.mark.parametrize(
+    ("spec", "command", "env", "why"),
+    [
+        ({}, ("gunicorn", "server:app"), (), "it runs gunicorn"),
+        ({}, ("/bin/sh", "-c", "exec /venv/bin/python3.12 main.py"), (), "it runs python3.12"),
+        ({}, ("/entrypoint",), ("PATH=/bin", "PYTHON_VERSION=3.13"), "its image sets PYTHON_VERSION"),
+        ({"command": ["uvicorn", "main:app"]}, ("nginx",), (), "it runs uvicorn"),
+    ],
+)
+def test_a_program_in_python_is_traced(spec: dict, command: tuple, env: tuple, why: str) -> None:
+    made = guess.guess({"source": {"image": "web"}, **spec}, name="web", command=command, env=env)
+    assert made.spec["instrument"] == "python"
+    assert f"traces by OpenTelemetry's packages for Python, because {why} (--instrument none)" in made.said
+
+
+@pytest.mark.parametrize("command", [("node", "server.js"), ("/opt/pythonic",), ("sh", "-c", "exec ruby x"), ()])
+def test_other_programs_are_not(command: tuple) -> None:
+    assert "instrument" not in guess.guess({"source": {"image": "web"}}, name="web", command=command).spec
+
+
+def test_whoever_wants_no_traces_gets_none() -> None:
+    given = {"source": {"image": "web"}, "instrument": "none"}
+    assert "instrument" not in guess.guess(given, name="web", command=("python", "main.py")).spec
+
+
 def test_what_ends_has_no_port() -> None:
     made = guess.guess({"schedule": "@daily", "source": {"image": "web"}}, name="web", ports=("80",))
     assert made.spec == {"type": "cron"}

@@ -14,6 +14,7 @@ from sampan.client.client import Client
 from sampan.host.containers import DNSConfig, Image, Mount, Resources, SecurityConfig
 from sampan.node.agent import Agent
 from sampan.node.contracts import (
+    Additions,
     AnyContainer,
     Capacity,
     ClusterFacts,
@@ -117,6 +118,20 @@ class FakeQuiet:
         return self.led
 
 
+class FakeInstrument:
+    """What containers get besides: `added`, None for nothing; `asked` are containers and their images' variables."""
+
+    def __init__(self) -> None:
+        self.added: Additions | None = None
+        self.asked: list[tuple[str, tuple[str, ...]]] = []
+
+    async def __call__(
+        self, pod: core_v1.Pod, container: str, env: tuple[tuple[str, str], ...], image_env: tuple[str, ...]
+    ) -> Additions | None:
+        self.asked.append((container, image_env))
+        return self.added
+
+
 class FakeEnvironment:
     def __init__(self) -> None:
         self.problem: CreateContainerConfigError | None = None
@@ -165,7 +180,7 @@ class Lab:
         self.runtime = MemoryRuntime(self.clock)
         self.images = MemoryImages("app:1")
         self.volumes, self.probes, self.hooks = FakeVolumes(), FakeProbes(), FakeHooks()
-        self.quiet = FakeQuiet()
+        self.quiet, self.instrument = FakeQuiet(), FakeInstrument()
         self.environment, self.configs = FakeEnvironment(), FakeConfigs()
         self.config = NodeConfig(
             name="n1",
@@ -193,6 +208,7 @@ class Lab:
             probes=self.probes,
             hooks=self.hooks,
             quiet=self.quiet,
+            instrument=self.instrument,
         )
         client = Client(self.server, kinds.ALL)
         return Agent(client, self.runtime, self.images, parts, self.config, clock=self.clock)

@@ -5,7 +5,8 @@ import pytest
 
 from sampan.api.errors import service_unavailable
 from sampan.api.types import core_v1
-from sampan.host.containers import ImageFailure, RuntimeFailure
+from sampan.host.containers import ImageFailure, Mount, RuntimeFailure
+from sampan.monitor.instrument.wanted import Additions
 from sampan.node import deeds
 from sampan.node.contracts import CreateContainerConfigError, HookFailure, NotYet
 from tests.covers import covers
@@ -48,6 +49,23 @@ async def test_a_pod_comes_up(lab: Lab) -> None:
         "Started: Container started",
     ]
     assert {each["count"] for each in lab.server.all("events")} == {1}
+
+
+async def test_a_container_is_instrumented(lab: Lab) -> None:
+    lab.instrument.added = Additions((("A", "1"),), (("/here", "/there"),))
+    await lab.add(pod("app"))
+    config = lab.runtime.last("app").config
+    assert config.env == (("A", "1"),)
+    assert config.mounts[-1] == Mount("/here", "/there", readonly=True)
+    assert [name for name, _ in lab.instrument.asked] == ["app"]
+
+
+async def test_a_container_that_cannot_be_instrumented_starts_as_it_is(lab: Lab) -> None:
+    lab.instrument.added = Additions((), problem="no network")
+    await lab.add(pod("app"))
+    found = lab.runtime.last("app")
+    assert (found.state, found.config.env) == ("running", (("POD_IP", "10.244.0.2"),))
+    assert "InstrumentationMissing: Starts without: no network" in lab.server.events()
 
 
 async def test_nothing_is_asked_of_the_server_before_a_container_runs(lab: Lab) -> None:

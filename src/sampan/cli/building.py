@@ -32,6 +32,8 @@ class Declared(NamedTuple):
 
     ports: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
     known: bool = False
 
 
@@ -73,7 +75,8 @@ def declared(cluster: Local | None, image: str) -> Declared:
     record = find(cluster, image)
     if record is None:
         return Declared()
-    return Declared(record.config.exposed_ports, record.config.volumes, True)
+    said = record.config
+    return Declared(said.exposed_ports, said.volumes, (*said.entrypoint, *said.cmd), said.env, True)
 
 
 @contextlib.contextmanager

@@ -42,6 +42,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("remote", "`git push sampan main` deploys the current folder's repository", APPS, "sampan.cli.remote"),
     Command("webhook", "GitHub, GitLab or Gitea tell the cluster of pushes", APPS, "sampan.cli.webhook"),
     Command("trace", "the call chain of a request, and which service calls which", APPS, "sampan.cli.trace"),
+    Command("instrument", "OpenTelemetry's packages for programs that are traced", APPS, "sampan.cli.instrument"),
     Command("metrics", "the figures that pods show to Prometheus", APPS, "sampan.cli.metrics"),
     Command("get", "show objects in tables, or whole", OBJECTS, f"{VERBS}.get"),
     Command("describe", "show an object for people, with its events", OBJECTS, f"{VERBS}.describe"),

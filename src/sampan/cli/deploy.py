@@ -12,7 +12,7 @@ from typing import Any
 from sampan.api import codec
 from sampan.api.errors import StatusError
 from sampan.api.extra.sampan_v1 import App
-from sampan.api.extra.validation import TYPES
+from sampan.api.extra.validation import INSTRUMENTS, TYPES
 from sampan.api.kinds.sampan import APP as KIND
 from sampan.cli import apps, building, export, published
 from sampan.cli.context import CommandError, Context
@@ -53,6 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--need", action="append", default=[], metavar="NAME=APP", help="another app: NAME_HOST, NAME_PORT")
     add("--replicas", type=int, metavar="N", help="how many pods")
     add("--schedule", metavar="CRON", help="when it runs (type cron)")
+    add("--instrument", default="", choices=["", *INSTRUMENTS], metavar="LANGUAGE", help="trace it: python, or none")
     add("--command", dest="command_", metavar="WORDS", help="what to run instead of the image's own command")
     add("-m", "--message", default="", metavar="TEXT", help="why; `sampan releases` shows it")
     add("--build-only", action="store_true", help="only build the image, and print its name")
@@ -150,6 +151,7 @@ def _apply_flags(spec: Document, options: argparse.Namespace) -> None:
         ("port", options.port),
         ("health", options.health),
         ("schedule", options.schedule),
+        ("instrument", options.instrument or None),
         ("replicas", options.replicas),
     ):
         if value is not None:
@@ -242,11 +244,20 @@ def _guess(document: Document, options: argparse.Namespace, context: Context, th
     """Fill in what nobody has decided, and say so. An app that is deployed has been decided."""
     spec, name = document["spec"], document["metadata"]["name"]
     if there is not None:
+        # Whether it is traced was guessed once, and a folder's app.yaml need not repeat it.
+        if "instrument" not in spec and there.spec.instrument:
+            spec["instrument"] = there.spec.instrument
         return
     image = (spec.get("source") or {}).get("image") or ""
     declared = building.declared(building.local(options, context), image) if image else building.Declared()
     made = guess.guess(
-        spec, name=name, ports=declared.ports, volumes=declared.volumes, known_image=declared.known and not options.port
+        spec,
+        name=name,
+        ports=declared.ports,
+        volumes=declared.volumes,
+        command=declared.command,
+        env=declared.env,
+        known_image=declared.known and not options.port,
     )
     spec |= made.spec
     if not options.name:

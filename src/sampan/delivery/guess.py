@@ -20,6 +20,11 @@ DATABASES: Mapping[str, int] = {
 }
 """Images that keep data and listen at a known port."""
 DOMAIN = "localhost"
+PYTHON_VARIABLES = ("PYTHON_VERSION", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")
+"""What images of Python programs set."""
+_PROGRAM = re.compile(
+    r"(?:^|[\s/])(python[0-9.]*|gunicorn|uvicorn|hypercorn|daphne|waitress-serve|flask|django-admin|celery)(?=\s|$)"
+)
 
 
 class Guess(NamedTuple):
@@ -52,10 +57,12 @@ def guess(
     name: str,
     ports: Sequence[str] = (),
     volumes: Sequence[str] = (),
+    command: Sequence[str] = (),
+    env: Sequence[str] = (),
     known_image: bool = False,
     domain: str = DOMAIN,
 ) -> Guess:
-    """What `given`, an App's spec, leaves open. `ports` and `volumes` are what the image declares.
+    """What `given`, an App's spec, leaves open. `ports`, `volumes`, `command` and `env` are what the image declares.
 
     Only what nobody has decided is guessed: a field that is there, even with null, stays.
     """
@@ -92,7 +99,20 @@ def guess(
     if "host" not in given and port is not None and kind == "stateless" and not database:
         spec["host"] = f"{name}.{domain}"
         said.append(f"host {spec['host']} (--host)")
+    why = _python([*(given.get("command") or ()), *(given.get("args") or ())] or command, env)
+    if "instrument" not in given and why:
+        spec["instrument"] = "python"
+        said.append(f"traces by OpenTelemetry's packages for Python, because {why} (--instrument none)")
     return Guess(spec, tuple(said))
+
+
+def _python(command: Sequence[str], env: Sequence[str]) -> str:
+    """Why a program seems to be Python's, "" when nothing says so."""
+    found = _PROGRAM.search(" ".join(command))
+    if found:
+        return f"it runs {found[1]}"
+    told = next((name for name in (each.partition("=")[0] for each in env) if name in PYTHON_VARIABLES), "")
+    return f"its image sets {told}" if told else ""
 
 
 def _port(ports: Sequence[str]) -> int | None:

@@ -304,6 +304,8 @@ class Image:
     size: int
     used_at: float
     user: str = ""
+    env: tuple[str, ...] = ()
+    """Its variables, as NAME=VALUE."""
 
 
 class ImageService(Protocol):

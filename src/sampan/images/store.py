@@ -131,7 +131,8 @@ class ImageStore:
 
     def _image(self, record: Record) -> Image:
         used = os.stat(self._path(record.id)).st_mtime
-        return Image(record.id, record.names, record.digests, record.size, used, record.config.user)
+        config = record.config
+        return Image(record.id, record.names, record.digests, record.size, used, config.user, config.env)
 
     async def image(self, reference: str) -> Image | None:
         record = self.find(reference)

@@ -222,6 +222,30 @@ class Hooks(Protocol):
         ...
 
 
+class Additions(Protocol):
+    """What a container gets besides what its pod says: its environment anew, and directories to read, as (here, there).
+
+    With a `problem` it gets nothing; the problem is told, and the container starts as it is.
+    """
+
+    @property
+    def env(self) -> tuple[tuple[str, str], ...]: ...
+
+    @property
+    def mounts(self) -> tuple[tuple[str, str], ...]: ...
+
+    @property
+    def problem(self) -> str: ...
+
+
+class Instrument(Protocol):
+    async def __call__(
+        self, pod: core_v1.Pod, container: str, env: tuple[tuple[str, str], ...], image_env: tuple[str, ...]
+    ) -> Additions | None:
+        """None for a container that is left as it is. May take long the first time; raises nothing."""
+        ...
+
+
 class HookFailure(Exception):
     """A lifecycle hook failed; the message is what the event shows."""
 
@@ -232,7 +256,7 @@ class Parts:
 
     `runners` never return; the agent runs them: probes, config caches, whatever has a task of its own.
     `quiet` returns once no new connection is led to an address that terminates, and whether any was before; None where
-    nothing leads to pods.
+    nothing leads to pods. `instrument` is the monitor's, None where nothing is measured.
     """
 
     volumes: PodVolumes
@@ -249,3 +273,4 @@ class Parts:
     hooks: Hooks
     runners: tuple[Callable[[], Awaitable[None]], ...] = ()
     quiet: Callable[[str], Awaitable[bool]] | None = None
+    instrument: Instrument | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import errno
 import logging
 import shutil
@@ -15,7 +16,15 @@ from msgspec.structs import replace
 from sampan.api.types import core_v1, node_v1
 from sampan.client.client import FAILURES, Client
 from sampan.host import mounts
-from sampan.host.containers import Container, ContainerRuntime, Image, RuntimeFailure, Sandbox
+from sampan.host.containers import (
+    Container,
+    ContainerConfig,
+    ContainerRuntime,
+    Image,
+    Mount,
+    RuntimeFailure,
+    Sandbox,
+)
 from sampan.node import build, container_status
 from sampan.node.contracts import AnyContainer, CreateContainerConfigError, HookFailure, HostVolume, Parts
 from sampan.node.images import Images
@@ -127,6 +136,7 @@ async def create_container(
     """The new container's ID; it does not run yet. `pod` carries its addresses. Raises NotStarted."""
     try:
         config = await build.container_config(pod, spec, start, image, volumes, node.parts, node.config)
+        config = await _instrumented(node, pod, spec, image, config)
         id = await node.runtime.create_container(start.sandbox_id, config)
     except CreateContainerConfigError as error:
         raise _refused(node, pod, spec, "CreateContainerConfigError", str(error)) from error
@@ -139,6 +149,22 @@ async def create_container(
         node.inventory.put_container(container)
     tell_container(node, pod, spec.name, "Normal", "Created", "Container created")
     return id
+
+
+async def _instrumented(
+    node: Node, pod: core_v1.Pod, spec: AnyContainer, image: Image, config: ContainerConfig
+) -> ContainerConfig:
+    """With what measures it, when its pod asks for that."""
+    if node.parts.instrument is None:
+        return config
+    added = await node.parts.instrument(pod, spec.name, config.env, image.env)
+    if added is None:
+        return config
+    if added.problem:
+        tell_container(node, pod, spec.name, "Warning", "InstrumentationMissing", f"Starts without: {added.problem}")
+        return config
+    mounts = (Mount(here, there, readonly=True) for here, there in added.mounts)
+    return dataclasses.replace(config, env=added.env, mounts=(*config.mounts, *mounts))
 
 
 async def start_container(node: Node, pod: core_v1.Pod, spec: AnyContainer, id: str) -> None:

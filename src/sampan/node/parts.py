@@ -11,7 +11,7 @@ from sampan.client.informer import Informer, Informers
 from sampan.host.containers import ContainerRuntime, ImageService
 from sampan.node import resources
 from sampan.node.configs import PodConfigs
-from sampan.node.contracts import AnyContainer, NodeFacts, Parts
+from sampan.node.contracts import AnyContainer, Instrument, NodeFacts, Parts
 from sampan.node.dns import PodDNS
 from sampan.node.environment import PodEnvironment
 from sampan.node.hooks import LifecycleHooks
@@ -58,11 +58,12 @@ def make_parts(
     config: NodeConfig,
     *,
     quiet: Callable[[str], Awaitable[bool]] | None = None,
+    instrument: Instrument | None = None,
     clock: Clock | None = None,
 ) -> Parts:
     """`informers` is asked for services; whoever owns it runs it. The agent runs the parts' own runners.
 
-    `quiet` is the service proxy's; see contracts.Parts.
+    `quiet` is the service proxy's, `instrument` the monitor's; see contracts.Parts.
     """
     clock = clock or RealClock()
     places = config.places
@@ -89,4 +90,5 @@ def make_parts(
         hooks=LifecycleHooks(runtime, clock),
         runners=(configs.run, volumes.run, prober.run, LogRotation(runtime, clock=clock).run),
         quiet=quiet,
+        instrument=instrument,
     )

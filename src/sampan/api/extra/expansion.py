@@ -29,6 +29,9 @@ MANAGED = "app.kubernetes.io/managed-by"
 NEEDS = "sampan.dev/needs"
 """Annotation of pods: a digest of what they were told about needed apps, so that they start again when it changes."""
 
+PYTHON = "instrumentation.opentelemetry.io/inject-python"
+"""Annotation of pods whose programs OpenTelemetry's packages trace; the operator of other clusters knows it, too."""
+
 PROGRESS = 120
 """Seconds without progress after which a rollout counts as failed."""
 HISTORY = 3
@@ -214,8 +217,13 @@ def _job(template: Document) -> Document:
 def _template(app: App, needed: Mapping[str, App]) -> Document:
     spec = app.spec
     metadata: Document = {"labels": _labels(app)}
+    annotations: Document = {}
     if spec.needs:
-        metadata["annotations"] = {NEEDS: digest(needs(spec.needs, needed))}
+        annotations[NEEDS] = digest(needs(spec.needs, needed))
+    if spec.instrument == "python":
+        annotations[PYTHON] = "true"
+    if annotations:
+        metadata["annotations"] = annotations
     pod: Document = {"containers": [_container(app)]}
     if spec.volumes and spec.type != "stateful":
         pod["volumes"] = [

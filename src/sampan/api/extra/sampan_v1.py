@@ -30,7 +30,8 @@ class AppList(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
 class AppSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """`replicas` or `scale`, not both. `health` is the path that answers 2xx when the app can serve.
 
-    `secrets` names environment variables whose values are made up once and kept in a Secret.
+    `secrets` names environment variables whose values are made up once and kept in a Secret. `instrument` is the
+    language whose programs get OpenTelemetry's packages at their start, or none.
     """
 
     source: AppSource = field(default_factory=lambda: AppSource())
@@ -49,6 +50,7 @@ class AppSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     needs: tuple[AppNeed, ...] = field(default_factory=lambda: ())
     schedule: str | None = None
     timeZone: str | None = None
+    instrument: str | None = None
     resources: core_v1.ResourceRequirements | None = None
 
 

@@ -47,6 +47,7 @@ WORDS = {
     "spec.needs.name": "The word that the environment variables begin with.",
     "spec.needs.app": "The app's name.",
     "spec.schedule": "When a cron app runs, in the five fields of cron.",
+    "spec.instrument": "python: OpenTelemetry's packages trace the app, which stays as it is. none: they do not.",
     "spec.timeZone": "The time zone of the schedule; UTC unless given.",
     "spec.resources": "What a pod requests, and its limits.",
     "status": "What is; written by the cluster.",

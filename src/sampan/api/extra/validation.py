@@ -15,6 +15,7 @@ from sampan.api.validation.checks import Errors, amount, named, not_negative
 
 TYPES = ("batch", "cron", "daemon", "stateful", "stateless")
 PROTOCOLS = ("TCP", "UDP")
+INSTRUMENTS = ("none", "python")
 NAME_LENGTH = 40
 """Names of the objects that an app expands to are longer: pods, releases, claims."""
 
@@ -39,6 +40,8 @@ def validate_app(app: App) -> list[FieldError]:
     _volumes(errors, spec)
     _needs(errors, spec, name)
     _schedule(errors, spec)
+    if spec.instrument is not None and spec.instrument not in INSTRUMENTS:
+        errors.append(not_supported("spec.instrument", spec.instrument, INSTRUMENTS))
     if spec.resources is not None:
         resources.requirements(errors, spec.resources, "spec.resources")
     return errors
