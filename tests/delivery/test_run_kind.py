@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from sampan.api.errors import StatusError
@@ -52,6 +53,13 @@ async def test_what_a_run_may_not_say(cluster: Cluster, spec: dict[str, Any], wo
         await cluster.client.create(run(**spec))
     assert refused.value.code == 422
     assert words in str(refused.value)
+
+
+async def test_names_are_short_enough_for_those_of_pods(cluster: Cluster) -> None:
+    made = run()
+    named = msgspec.structs.replace(made, metadata=meta_v1.ObjectMeta(name="x" * 61, namespace="default"))
+    with pytest.raises(StatusError, match="no more than 60 characters"):
+        await cluster.client.create(named)
 
 
 async def test_by_hand_the_commit_may_stay_open(cluster: Cluster) -> None:

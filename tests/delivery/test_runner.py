@@ -100,7 +100,7 @@ async def test_the_next_run_of_an_app_waits_and_says_for_whom(cluster: Cluster, 
         bench.go.set()
         run = await bench.phase(second, "Succeeded")
         assert (run.status.number, run.status.message) == (2, None)
-        assert await following == ["begun", "ended"]
+        assert await following == [waits, "begun", "ended"]
 
 
 async def test_a_push_gives_way_to_a_newer_one(cluster: Cluster, tmp_path: Path) -> None:

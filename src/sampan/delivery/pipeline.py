@@ -246,6 +246,8 @@ def _environment(call: Call | None) -> dict[str, Any]:
     for part in _body(call) if call is not None else ():
         if not isinstance(part, Assign):
             raise PipelineError(getattr(part, "line", 1), "environment holds NAME = 'value' and nothing else")
+        if not part.name.isidentifier():
+            raise PipelineError(part.line, f"{part.name} is no name of a variable: write letters, digits and _")
         found[part.name] = _environment_value(part)
     return found
 

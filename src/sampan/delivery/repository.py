@@ -18,7 +18,7 @@ PROTOCOLS = "https:http:ssh:git:file"
 TIME = 300.0
 """Seconds that a command may take."""
 _COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
-_NOWHERE = "core.hooksPath=/dev/null"
+_SETTINGS = ("core.hooksPath=/dev/null", "protocol.ext.allow=never", "safe.directory=*", "gc.autoDetach=false")
 
 
 class GitError(Exception):
@@ -36,7 +36,7 @@ async def git(
     plain = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     set_ = {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": PROTOCOLS, "GIT_LFS_SKIP_SMUDGE": "1"}
     process = await asyncio.create_subprocess_exec(
-        *(program, "-c", _NOWHERE, "-c", "protocol.ext.allow=never", "-c", "safe.directory=*", *where, *words),
+        *(program, *(word for setting in _SETTINGS for word in ("-c", setting)), *where, *words),
         env={**plain, **(environ or {}), **set_},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
@@ -163,9 +163,10 @@ async def check_out(repository: Path, commit: str, directory: Path, *, history: 
     """
     directory.mkdir(parents=True, exist_ok=True)
     await git("init", "--quiet", str(directory))
-    ref = f"refs/sampan/{_commit(commit)}"
+    ref = f"refs/sampan/run-{_commit(commit)}"
     # Under a name of its own, so that every git gives it out, whatever the branch is by now.
     await git("update-ref", ref, commit, directory=repository)
     words = ("fetch", "--quiet", "--no-tags", f"--depth={history}", "--", f"file://{repository}", ref)
     await git(*words, directory=directory)
+    await git("update-ref", "-d", ref, directory=repository)
     await git("checkout", "--quiet", "--detach", commit, directory=directory)

@@ -19,7 +19,7 @@ from sampan.api.errors import StatusError
 from sampan.api.extra.pipelinerun_v1 import PipelineRun
 from sampan.api.extra.pipelineruns import POD_LABEL, ended
 from sampan.api.types import core_v1
-from sampan.client.client import FAILURES, UNREACHABLE, Client
+from sampan.client.client import FAILURES, Client
 from sampan.client.informer import Informers
 from sampan.delivery import runlog, schedule
 from sampan.delivery.places import Places
@@ -104,23 +104,32 @@ class Runner:
         self._changed.set()
 
     async def _settle(self, group: Group) -> None:
+        failed = False
+        for action in schedule.decide(self._runs.all(), self._jobs, self._node):
+            # One that cannot be done must not keep the others waiting.
+            failed |= not await self._tried(action, group)
+        for key in self._gone - self._jobs.keys():
+            await asyncio.to_thread(self._remove_files, *key)
+            self._gone.discard(key)
+        self._failures = self._failures + 1 if failed else 0
+        if failed:
+            self._clock.call_later(AGAIN.delay(self._failures), self._changed.set)
+        async with self._moved:
+            self._moved.notify_all()
+
+    async def _tried(self, action: schedule.Action, group: Group) -> bool:
         try:
-            for action in schedule.decide(self._runs.all(), self._jobs, self._node):
-                await self._do(action, group)
-            for key in self._gone - self._jobs.keys():
-                await asyncio.to_thread(self._remove_files, *key)
-                self._gone.discard(key)
-            self._failures = 0
+            await self._do(action, group)
         except FAILURES as error:
             if isinstance(error, StatusError) and error.code in (404, 409):
                 log.debug("pipelines: %s; the watch will tell", error)
-                return
-            self._failures += 1
-            delay = AGAIN.delay(self._failures)
+                return True
             log.log(logging.WARNING if self._failures > 2 else logging.DEBUG, "pipelines: %s", error)
-            self._clock.call_later(delay, self._changed.set)
-        async with self._moved:
-            self._moved.notify_all()
+            return False
+        except Exception:
+            log.exception("pipelines: %s is not possible", type(action).__name__)
+            return False
+        return True
 
     async def _do(self, action: schedule.Action, group: Group) -> None:
         match action:
@@ -244,7 +253,10 @@ class Runner:
             try:
                 await self._tell(key, status)
                 return
-            except UNREACHABLE as error:
+            except FAILURES as error:
+                if isinstance(error, StatusError) and error.code < 500 and error.code != 429:
+                    log.warning("run %s/%s: its status is refused: %s", *key, error)
+                    return
                 failures += 1
                 log.debug("run %s/%s: %s", *key, error)
                 await self._clock.sleep(AGAIN.delay(failures))
@@ -252,8 +264,11 @@ class Runner:
     # --- for others
 
     async def follow(self, namespace: str, name: str) -> AsyncGenerator[str, None]:
-        """The lines of a run's log from its start to its end. A run that there is not has none."""
-        key = (namespace, name)
+        """The lines of a run's log from its start to its end, and before it what it waits for.
+
+        A run that there is not has none.
+        """
+        key, said = (namespace, name), ""
         while True:
             job = self._jobs.get(key)
             if job is not None:
@@ -266,6 +281,9 @@ class Runner:
                 for line in await asyncio.to_thread(runlog.lines, self._places.log(namespace, name)):
                     yield line
                 return
+            if run.status.message and run.status.message != said:
+                said = run.status.message
+                yield said
             async with self._moved:
                 if key not in self._jobs:
                     await self._moved.wait()

@@ -22,6 +22,7 @@ from sampan.delivery.git.repositories import Repositories
 from sampan.delivery.pipeline import Parameter, Pipeline, Stage
 from sampan.delivery.places import Places
 from sampan.delivery.repository import GitError
+from sampan.delivery.runlog import RunLog
 from sampan.delivery.runner import Job, Runner, Status
 from sampan.delivery.running import commands, default, executor
 from sampan.delivery.running.executor import PodExecutor
@@ -103,7 +104,7 @@ async def _carry_out(job: Job, tell: Tell, site: Site) -> Status:
     agents = Agents(site.client, run, site.node, Volumes(made.workspace, made.steps), site.clock)
 
     async def told() -> None:
-        await tell({"stages": [_stage(state) for state in interpreter.states]})
+        await tell({"stages": [_stage(state, job.log) for state in interpreter.states]})
 
     interpreter = Interpreter(
         plan.pipeline,
@@ -128,7 +129,7 @@ async def _carry_out(job: Job, tell: Tell, site: Site) -> Status:
     await say(f"{phase.lower()}{f': {outcome.message}' if outcome.message else ''}")
     return {
         "phase": phase,
-        "message": outcome.message or None,
+        "message": job.log.masked(outcome.message) or None,
         "image": outcome.image or None,
         "release": outcome.release or None,
     }
@@ -274,9 +275,10 @@ def _parameters(known: tuple[Parameter, ...], given: Mapping[str, str]) -> dict[
     return found
 
 
-def _stage(state: State) -> Status:
+def _stage(state: State, log: RunLog) -> Status:
+    """A message may quote a script, and so a secret in it."""
     made: Status = {"name": state.name, "phase": state.phase}
-    for key, value in (("message", state.message), ("pod", state.pod)):
+    for key, value in (("message", log.masked(state.message)), ("pod", state.pod)):
         if value:
             made[key] = value
     for key, moment in (("startedAt", state.started), ("finishedAt", state.finished)):

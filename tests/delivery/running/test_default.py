@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +39,31 @@ def test_which_tests_there_are(files: list[str], texts: dict[str, str], command:
     assert command in found
     assert bool(found) == bool(command)
     assert why in said
+
+
+TEST = "import unittest\n\n\nclass One(unittest.TestCase):\n    def test_it(self):\n        assert {holds}\n"
+
+
+@pytest.mark.parametrize("with_pytest", [True, False])
+@pytest.mark.parametrize("place", ["test_one.py", "tests/test_one.py", "tests/__init__.py tests/test_one.py"])
+@pytest.mark.parametrize("holds", [True, False])
+def test_the_command_runs_them(tmp_path: Path, with_pytest: bool, place: str, holds: bool) -> None:
+    names = place.split()
+    work = tmp_path / "work"
+    for name in names:
+        (work / name).parent.mkdir(parents=True, exist_ok=True)
+        (work / name).write_text(TEST.format(holds=holds) if name.endswith("_one.py") else "")
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    if not with_pytest:
+        (hidden / "pytest.py").write_text("raise ImportError\n")
+    command, _ = default.tests(names, {})
+    environ = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "PYTHONPATH": str(hidden)}
+    words = ["sh", "-xe", "-c", command]
+    done = subprocess.run(words, cwd=work, env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) == holds, done.stdout + done.stderr
+    said = done.stdout + done.stderr
+    assert (("1 passed" if holds else "1 failed") if with_pytest else "Ran 1 test") in said
 
 
 def test_without_tests_the_stage_is_left_out_and_says_why() -> None:

@@ -138,6 +138,7 @@ async def test_with_env() -> None:
     played = await one("withEnv(['A=1', 'PATH+TOOLS=/opt/bin']) { sh 'in' }\nsh 'out'")
     assert played.recorder.environments["in"] == {"A": "1", "PATH": "/opt/bin:$PATH"}
     assert played.recorder.environments["out"] == {}
+    assert "no name of a variable" in (await one("withEnv(['a;b=1']) { sh 'x' }")).message("A")
     assert "write A=VALUE" in (await one("withEnv(['A']) { sh 'x' }")).message("A")
 
 

@@ -28,6 +28,8 @@ SCHEMES = ("https://", "http://", "ssh://", "git://")
 the node, other namespaces' repositories among it."""
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 """Of a parameter and of an environment variable."""
+LONGEST = 60
+"""Letters of a run's name."""
 PARAMETERS, VALUE_LENGTH = 50, 4096
 
 _COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
@@ -72,7 +74,10 @@ def owner(run: PipelineRun) -> meta_v1.OwnerReference:
 
 def validate_run(run: PipelineRun) -> list[FieldError]:
     errors: Errors = []
-    spec = run.spec
+    spec, name = run.spec, run.metadata.name or ""
+    if len(name) > LONGEST:
+        text = f"must be no more than {LONGEST} characters, names of its pods are longer"
+        errors.append(invalid("metadata.name", name, text))
     if not spec.app:
         errors.append(required("spec.app", "the app whose pipeline runs"))
     else:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from sampan.api.extra.pipelineruns import NAME
 from sampan.delivery import conditions, trees
 from sampan.delivery.conditions import Facts
 from sampan.delivery.errors import PipelineError
@@ -80,6 +81,8 @@ def overrides(scope: Scope, listed: Any) -> dict[str, str]:
         if not equals:
             raise StepFailed(f"withEnv: {text}: write {text}=VALUE")
         name, plus, _ = name.partition("+")
+        if NAME.match(name) is None:
+            raise StepFailed(f"withEnv: {name} is no name of a variable: write letters, digits and _")
         there = made.get(name, scope.environment.get(name, f"${name}" if name == "PATH" else ""))
         made[name] = f"{value}:{there}" if plus and there else value
     return made
