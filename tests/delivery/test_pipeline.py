@@ -216,3 +216,15 @@ def test_whatever_is_written_is_read_or_refused(data: st.DataObject) -> None:
         read(FULL[:at] + put + FULL[at + length :])
     except PipelineError as error:
         assert error.line >= 1
+
+
+@pytest.mark.parametrize("text", ["'a'", "1", "pipeline", "[1]", "true"])
+def test_a_bare_value_is_no_pipeline(text: str) -> None:
+    with pytest.raises(PipelineError, match="one block pipeline"):
+        read(text)
+
+
+def test_names_in_the_environment_are_those_of_variables() -> None:
+    text = "pipeline { agent any\nenvironment { a.b = 'x' }\nstages { stage('A') { steps { sh 'x' } } } }"
+    with pytest.raises(PipelineError, match=r"line 2: a\.b is no name of a variable"):
+        read(text)

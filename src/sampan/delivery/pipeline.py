@@ -151,7 +151,8 @@ def read(text: str) -> Pipeline:
     except GroovyError as error:
         raise PipelineError(error.line, error.message) from error
     if len(found) != 1 or not isinstance(found[0], Call) or found[0].name != "pipeline" or found[0].body is None:
-        line = next((each.line for each in found if not (isinstance(each, Call) and each.name == "pipeline")), 1)
+        others = (each for each in found if not (isinstance(each, Call) and each.name == "pipeline"))
+        line = getattr(next(others, None), "line", 1)
         raise PipelineError(line, "a Jenkinsfile is one block pipeline { ... } and nothing else")
     parts = _parts(found[0], ("agent", "stages", "environment", "options", "parameters", "post", "triggers"))
     for needed in ("agent", "stages"):
