@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 from collections.abc import AsyncIterator
@@ -99,6 +100,24 @@ class Api:
 
     async def delete(self, target: str, body: Any = None, **options: Any) -> Answer:
         return await self.send("DELETE", target, body, **options)
+
+
+class Lines:
+    """A watch, read event by event."""
+
+    def __init__(self, response: Response) -> None:
+        assert not isinstance(response.body, bytes)
+        self._body: AsyncIterator[bytes] = response.body
+        self._ready: list[bytes] = []
+
+    async def next(self) -> tuple[str, Any]:
+        while not self._ready:
+            self._ready = (await asyncio.wait_for(anext(self._body), 5)).splitlines()
+        event = json.loads(self._ready.pop(0))
+        return event["type"], event["object"]
+
+    async def close(self) -> None:
+        await self._body.aclose()  # type: ignore[attr-defined]
 
 
 @pytest.fixture

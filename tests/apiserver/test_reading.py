@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 from sampan.apiserver.cacher import WINDOW_EVENTS
-from sampan.http.types import Response
-from tests.apiserver.conftest import CONFIGS, PODS, Api, config, pod
+from tests.apiserver.conftest import CONFIGS, PODS, Api, Lines, config, pod
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 METADATA = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
@@ -81,24 +77,6 @@ async def test_tables_and_metadata(api: Api) -> None:
     assert (await api.get(PODS, accept="text/html")).status == 406
     text = await api.get(f"{PODS}/p", accept="application/yaml")
     assert text.headers["content-type"] == "application/yaml" and b"kind: Pod" in text.body
-
-
-class Lines:
-    """A watch, read event by event."""
-
-    def __init__(self, response: Response) -> None:
-        assert not isinstance(response.body, bytes)
-        self._body: AsyncIterator[bytes] = response.body
-        self._ready: list[bytes] = []
-
-    async def next(self) -> tuple[str, Any]:
-        while not self._ready:
-            self._ready = (await asyncio.wait_for(anext(self._body), 5)).splitlines()
-        event = json.loads(self._ready.pop(0))
-        return event["type"], event["object"]
-
-    async def close(self) -> None:
-        await self._body.aclose()  # type: ignore[attr-defined]
 
 
 async def test_a_watch_tells_every_change_in_order(api: Api) -> None:

@@ -27,9 +27,10 @@ _ANY = ("*/*", "application/*", "application/json", "text/*")
 
 
 class Negotiator:
-    """Reads Accept headers; those seen before cost one look-up."""
+    """Reads Accept headers; those seen before cost one look-up. `plain` answers are never tables or metadata only."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, plain: bool = False) -> None:
+        self._plain = plain
         self._seen: dict[str, Form | None] = {}
 
     def form(self, request: Request) -> Form:
@@ -40,7 +41,7 @@ class Negotiator:
         if accept not in self._seen:
             if len(self._seen) >= REMEMBERED:
                 self._seen.clear()
-            self._seen[accept] = _choose(accept)
+            self._seen[accept] = _choose(accept, plain=self._plain)
         form = self._seen[accept]
         if form is None:
             raise status_error(
@@ -51,7 +52,7 @@ class Negotiator:
         return form
 
 
-def _choose(accept: str) -> Form | None:
+def _choose(accept: str, *, plain: bool) -> Form | None:
     for clause in accept.split(","):
         media, *parameters = (part.strip() for part in clause.split(";"))
         values = dict(part.partition("=")[::2] for part in parameters)
@@ -64,7 +65,7 @@ def _choose(accept: str) -> Form | None:
         shape = values.get("as", "")
         if not shape:
             return Form("object", chosen)
-        if values.get("g") != "meta.k8s.io" or values.get("v") not in ("v1", "v1beta1"):
+        if plain or values.get("g") != "meta.k8s.io" or values.get("v") not in ("v1", "v1beta1"):
             continue
         if shape == "Table":
             return Form("Table", chosen)

@@ -56,7 +56,7 @@ def handlers(
             lambda document, asked: identity.self_subject_review(document, asked.user),
         ),
     )
-    forms = negotiation.Negotiator()
+    forms = negotiation.Negotiator(plain=True)
     made: dict[tuple[str, str, str], Serve] = {
         (kind.resource, "", "create"): partial(_review, resources, forms, kind, answer) for kind, answer in answers
     }
