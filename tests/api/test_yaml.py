@@ -26,7 +26,10 @@ def test_values(text: str, value: Any) -> None:
 def test_documents() -> None:
     assert [document for document, _ in yaml.documents("a: 1\n---\nb: 2\n---\n")] == [{"a": 1}, {"b": 2}, None]
     assert list(yaml.documents("")) == []
-    assert yaml.load("a: 1\na: 2\nb: {c: 1, c: 2}") == ({"a": 2, "b": {"c": 2}}, ["a", "c"])
+    assert yaml.load("a: 1\na: 2\nb: {c: 1, c: 2}") == (
+        {"a": 2, "b": {"c": 2}},
+        ['line 2: key "a" already set in map', 'line 3: key "c" already set in map'],
+    )
 
 
 @pytest.mark.parametrize(

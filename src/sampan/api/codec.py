@@ -139,7 +139,7 @@ def word_of(value: Any) -> str:
 
 
 def duplicates(body: bytes, content_type: str, document: Document) -> list[str]:
-    """Keys that the body gives more than once, such as `spec.replicas`; `document` is what `parse` made of it.
+    """Complaints about keys that the body gives more than once; `document` is what `parse` made of it.
 
     Protobuf has none: a later value of a field replaces an earlier one by the format's own rules.
 
@@ -154,7 +154,7 @@ def duplicates(body: bytes, content_type: str, document: Document) -> list[str]:
         return yaml.load(body)[1]
     if body.count(b'":') == _encoder.encode(document).count(b'":'):
         return []
-    return _repeated(json.loads(body, object_pairs_hook=_Pairs), "")
+    return [f'duplicate field "{path}"' for path in _repeated(json.loads(body, object_pairs_hook=_Pairs), "")]
 
 
 class _Pairs(list[tuple[str, Any]]):

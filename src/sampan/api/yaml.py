@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from sampan.api.errors import show
+
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BOOL = re.compile(r"^(?:yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)$")
 _INT = re.compile(r"^(?:[-+]?0b[0-1_]+|[-+]?0o?[0-7_]+|[-+]?(?:0|[1-9][0-9_]*)|[-+]?0x[0-9a-fA-F_]+)$")
@@ -23,7 +25,7 @@ class YAMLError(ValueError):
 
 
 class Loader(_Base):  # type: ignore[misc]
-    """A safe loader with the resolvers above; mapping keys become strings; repeated keys are noted."""
+    """A safe loader with the resolvers above; keys become strings; repeated ones are told as go-yaml tells them."""
 
     def __init__(self, stream: Any) -> None:
         super().__init__(stream)
@@ -38,7 +40,8 @@ class Loader(_Base):  # type: ignore[misc]
         for key_node, value_node in node.value:
             key = _key(self.construct_object(key_node, deep=True))
             if key in mapping:
-                self.duplicates.append(key)
+                line = key_node.start_mark.line + 1
+                self.duplicates.append(f"line {line}: key {show(key)} already set in map")
             mapping[key] = self.construct_object(value_node, deep=True)
         return mapping
 
@@ -75,14 +78,14 @@ Loader.add_constructor("tag:yaml.org,2002:map", Loader.construct_mapping)
 
 
 def load(text: str | bytes) -> tuple[Any, list[str]]:
-    """The first document and the keys that it repeats. Raises YAMLError."""
+    """The first document and complaints about keys that it repeats. Raises YAMLError."""
     for document, duplicates in documents(text):
         return document, duplicates
     return None, []
 
 
 def documents(text: str | bytes) -> Iterator[tuple[Any, list[str]]]:
-    """Every document with the keys that it repeats. Raises YAMLError."""
+    """Every document with complaints about keys that it repeats. Raises YAMLError."""
     loader = None
     try:
         loader = Loader(text)

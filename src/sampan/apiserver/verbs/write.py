@@ -105,7 +105,7 @@ def check_fields(kind: Kind, document: Document, write: Write, duplicates: list[
     if write.field_validation == "Ignore":
         return
     problems = [f'unknown field "{path}"' for path in codec.unknown_fields(kind, document)]
-    problems += [f'duplicate field "{path}"' for path in duplicates]
+    problems += duplicates
     if not problems:
         return
     if write.field_validation == "Strict":
