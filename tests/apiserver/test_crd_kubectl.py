@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from sampan.testing.thread import ServedCluster
 from tests.apiserver.crds import definition, tab, version
+from tests.apiserver.person import KUBECTL, Person
 
-KUBECTL = shutil.which("kubectl")
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(KUBECTL is None, reason="the stock kubectl is not installed")]
 
 COLUMNS = [
@@ -25,26 +22,6 @@ SUBRESOURCES = {
     "status": {},
     "scale": {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"},
 }
-
-
-class Person:
-    def __init__(self, kubeconfig: Path, home: Path) -> None:
-        self._kubeconfig, self._home = kubeconfig, home
-
-    def types(self, *words: str, given: Any = None, fails: bool = False) -> str:
-        """What kubectl prints; with `fails` what it complains."""
-        assert KUBECTL is not None
-        done = subprocess.run(
-            [KUBECTL, "--kubeconfig", str(self._kubeconfig), *words],
-            input=None if given is None else json.dumps(given),
-            text=True,
-            capture_output=True,
-            timeout=60,
-            env={"HOME": str(self._home), "PATH": "/usr/bin:/bin"},
-            check=False,
-        )
-        assert (done.returncode != 0) is fails, done.stdout + done.stderr
-        return done.stderr if fails else done.stdout
 
 
 def test_a_definition_in_the_hands_of_kubectl(served_cluster: ServedCluster, tmp_path: Path) -> None:
