@@ -19,6 +19,8 @@ TIME = 300.0
 """Seconds that a command may take."""
 _COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 _SETTINGS = ("core.hooksPath=/dev/null", "protocol.ext.allow=never", "safe.directory=*", "gc.autoDetach=false")
+_NOBODY = {"HOME": "/nonexistent", "GIT_CONFIG_GLOBAL": "/dev/null"}
+"""git runs as root, but for others: root's keys, passwords and settings are not theirs."""
 
 
 class GitError(Exception):
@@ -33,8 +35,8 @@ async def git(
     if program is None:
         raise GitError("git is missing; as root: apt-get install git")
     where = ("-C", str(directory)) if directory is not None else ()
-    plain = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    set_ = {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": PROTOCOLS, "GIT_LFS_SKIP_SMUDGE": "1"}
+    plain = {key: value for key, value in os.environ.items() if not key.startswith(("GIT_", "SSH_"))}
+    set_ = {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": PROTOCOLS, "GIT_LFS_SKIP_SMUDGE": "1", **_NOBODY}
     process = await asyncio.create_subprocess_exec(
         *(program, *(word for setting in _SETTINGS for word in ("-c", setting)), *where, *words),
         env={**plain, **(environ or {}), **set_},
@@ -76,16 +78,19 @@ async def has(repository: Path, commit: str, *, environ: Mapping[str, str] | Non
     return True
 
 
-async def fetch(repository: Path, url: str, ref: str, commit: str) -> None:
-    """Bring a commit of another repository here: by its name where its server allows that, else with its branch."""
+async def fetch(repository: Path, url: str, ref: str, commit: str, keys: Mapping[str, str] | None = None) -> None:
+    """Bring a commit of another repository here: by its name where its server allows that, else with its branch.
+
+    `keys` is what `keys.environment` gives for a private one.
+    """
     if await has(repository, commit):
         return
-    kept = f"refs/sampan/{commit}"
+    kept, words = f"refs/sampan/{commit}", ("fetch", "--quiet", "--no-tags", "--", url)
     try:
-        await git("fetch", "--quiet", "--no-tags", "--", url, f"{_commit(commit)}:{kept}", directory=repository)
+        await git(*words, f"{_commit(commit)}:{kept}", directory=repository, environ=keys)
     except GitError as first:
         try:
-            await git("fetch", "--quiet", "--no-tags", "--", url, f"+{ref}:{kept}", directory=repository)
+            await git(*words, f"+{ref}:{kept}", directory=repository, environ=keys)
         except GitError as second:
             raise GitError(f"{url}: {second}") from first
     if not await has(repository, commit):
@@ -101,10 +106,10 @@ async def resolve(repository: Path, ref: str) -> str:
     return found.decode().strip()
 
 
-async def resolve_there(url: str, ref: str) -> str:
+async def resolve_there(url: str, ref: str, keys: Mapping[str, str] | None = None) -> str:
     """The newest commit of a branch or tag of a repository elsewhere."""
     try:
-        found = (await git("ls-remote", "--", url, f"{ref}^{{}}", ref)).decode().split()
+        found = (await git("ls-remote", "--", url, f"{ref}^{{}}", ref, environ=keys)).decode().split()
     except GitError as error:
         raise GitError(f"{url}: {error}") from error
     if not found:

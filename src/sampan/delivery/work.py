@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,11 +15,12 @@ from sampan.api.extra.sampan_v1 import App
 from sampan.api.types import core_v1
 from sampan.client.client import FAILURES, Client
 from sampan.config import ClusterConfig
-from sampan.delivery import branches, checks, groovy, pipeline, repository, trees
+from sampan.delivery import branches, checks, groovy, keys, pipeline, repository, trees
 from sampan.delivery.conditions import Facts
 from sampan.delivery.errors import PipelineError
 from sampan.delivery.git.paths import Place, Wrong
 from sampan.delivery.git.repositories import Repositories
+from sampan.delivery.keys import KeysError
 from sampan.delivery.pipeline import Parameter, Pipeline, Stage
 from sampan.delivery.places import Places
 from sampan.delivery.repository import GitError
@@ -63,7 +65,7 @@ async def carry_out(job: Job, tell: Tell, site: Site) -> Status:
     """The last status."""
     try:
         return await _carry_out(job, tell, site)
-    except (Refused, GitError, PipelineError) as error:
+    except (Refused, GitError, KeysError, PipelineError) as error:
         await job.log.write(str(error))
         return {"phase": "Failed", "message": str(error)}
 
@@ -73,7 +75,7 @@ async def _carry_out(job: Job, tell: Tell, site: Site) -> Status:
     namespace = run.metadata.namespace or ""
     key = key_of(run)
     bare = await _repository(run, site)
-    commit = await _commit(run, bare)
+    commit = await _commit(site, run, bare)
     await tell({"commit": commit})
     subject, author = await repository.about(bare, commit)
     await say(f"run {run.status.number} of {run.spec.app}: {branch_of(run.spec.source.ref)} at {commit[:12]}")
@@ -164,17 +166,33 @@ async def _repository(run: PipelineRun, site: Site) -> Path:
     return found
 
 
-async def _commit(run: PipelineRun, bare: Path) -> str:
+async def _commit(site: Site, run: PipelineRun, bare: Path) -> str:
     """The commit that runs, in the bare repository. Raises GitError and Refused."""
     source = run.spec.source
     commit = source.commit or ""
     if source.url:
-        commit = commit or await repository.resolve_there(source.url, source.ref)
-        await repository.fetch(bare, source.url, source.ref, commit)
-        return commit
+        return await _fetched(site, run, source.url, bare)
     commit = commit or await repository.resolve(bare, source.ref)
     if not await repository.has(bare, commit):
         raise Refused(f"the repository of {run.spec.app} has no commit {commit}; push it again")
+    return commit
+
+
+async def _fetched(site: Site, run: PipelineRun, url: str, bare: Path) -> str:
+    """The commit of a repository elsewhere, opened with the app's keys."""
+    source, secret = run.spec.source, keys.name_of(run.spec.app)
+    try:
+        fields = await keys.read(site.client, run.metadata.namespace or "", secret) or {}
+    except FAILURES as error:
+        raise Refused(f"secret {secret}: {error}") from error
+    with tempfile.TemporaryDirectory(prefix="sampan-keys-") as directory:
+        opened = await asyncio.to_thread(keys.environment, url, secret, fields, Path(directory))
+        try:
+            commit = source.commit or await repository.resolve_there(url, source.ref, opened)
+            await repository.fetch(bare, url, source.ref, commit, opened)
+        except GitError as error:
+            hint = "" if fields else f"; for a private repository make Secret {secret} (docs/deploy.md)"
+            raise Refused(f"{error}{hint}") from error
     return commit
 
 

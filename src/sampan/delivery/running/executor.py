@@ -7,8 +7,6 @@ they cannot change any more.
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import os
 import shlex
 import shutil
@@ -17,14 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from sampan.api.errors import StatusError
 from sampan.api.extra import steps
 from sampan.api.extra.pipelinerun_v1 import PipelineRun
 from sampan.api.extra.sampan_v1 import App
-from sampan.api.types import core_v1
-from sampan.client.client import FAILURES, UNREACHABLE, Client
+from sampan.client.client import FAILURES, Client
 from sampan.config import ClusterConfig
-from sampan.delivery import repository, trees
+from sampan.delivery import keys, repository, trees
 from sampan.delivery.runlog import RunLog
 from sampan.delivery.running import commands
 from sampan.delivery.running.contracts import Deployed, Say, Slot, StepFailed
@@ -190,18 +186,15 @@ class PodExecutor:
 
     async def credentials(self, id: str) -> Mapping[str, str]:
         try:
-            secret = await self._client.get(core_v1.Secret, id, self._job.namespace)
-        except StatusError as error:
-            if error.code != 404:
-                raise StepFailed(f"secret {id}: {error}") from error
-            make = f"sampan create secret generic {id} -n {self._job.namespace} --from-literal=value=..."
-            raise StepFailed(f"there is no Secret {id} in namespace {self._job.namespace}; make it: {make}") from error
-        except UNREACHABLE as error:
+            fields = await keys.read(self._client, self._job.namespace, id)
+        except keys.KeysError as error:
+            raise StepFailed(str(error)) from error
+        except FAILURES as error:
             raise StepFailed(f"secret {id}: {error}") from error
-        try:
-            return {name: base64.b64decode(value).decode() for name, value in secret.data.items()}
-        except (binascii.Error, UnicodeDecodeError) as error:
-            raise StepFailed(f"secret {id} holds something else than text") from error
+        if fields is None:
+            make = f"sampan create secret generic {id} -n {self._job.namespace} --from-literal=value=..."
+            raise StepFailed(f"there is no Secret {id} in namespace {self._job.namespace}; make it: {make}")
+        return fields
 
     async def secret_file(self, text: str) -> str:
         self._count += 1
