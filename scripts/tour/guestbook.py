@@ -70,6 +70,8 @@ def build() -> None:
 
 
 def deploy() -> None:
+    with live("what traces Python programs without a change to them (sampan instrument)") as say:
+        stream(say, "instrument", "python")
     for folder in (GUESTBOOK / "mariadb", GUESTBOOK):
         with live(f"sampan deploy {folder.relative_to(EXAMPLES.parent)}: six steps") as say:
             stream(say, "deploy", str(folder), keep=_told)
@@ -222,4 +224,20 @@ def roll_back(guest: Visitor) -> None:
 
 
 def trace(guest: Visitor) -> None:
-    """The call chain of one request, from the ingress to SQL."""
+    """Programs tell of their spans about a second later."""
+    with step(f"the call chain of one request, from the ingress to SQL (sampan trace {APP})") as said:
+        guest.ask("/", tls=True)
+        chain: list[str] = []
+
+        def told() -> bool:
+            chain[:] = attempt("trace", APP).splitlines()
+            return any("SELECT" in line for line in chain) and any(line.startswith("ingress") for line in chain)
+
+        eventually(told, "the request's call chain", pause=0.3)
+        said += [*chain, "", *sampan("trace", "--map").splitlines()]
+
+
+def attempt(*arguments: str) -> str:
+    """What the command printed; "" when it failed."""
+    done = subprocess.run(["sampan", *arguments], check=False, capture_output=True, text=True)
+    return "" if done.returncode else done.stdout

@@ -8,8 +8,8 @@ import { problem } from "./words.js";
 
 const TAIL = 500;
 /** Lines that the page holds. */
-const LIMIT = 5000;
-const COLOURS = /\x1b\[[0-9;?]*[ -/]*[@-~]/g;
+export const LIMIT = 5000;
+export const COLOURS = /\x1b\[[0-9;?]*[ -/]*[@-~]/g;
 
 export function logsTab(here) {
   const { resource, namespace, name, state, signal } = here;

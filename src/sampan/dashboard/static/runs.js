@@ -2,15 +2,13 @@
 
 import { keep, lines, live, path, query, request } from "./api.js";
 import { framed, h, show } from "./dom.js";
+import { COLOURS, LIMIT } from "./logs.js";
 import { t } from "./settings.js";
 import { badge, card, empty, facts, moment, problem, word } from "./words.js";
 import { framedWith } from "./overview.js";
 
 /** Runs that an app's page shows; older ones: sampan pipeline APP. */
 const SHOWN = 8;
-/** Lines of a log that the page holds. */
-const LIMIT = 5000;
-const COLOURS = /\x1b\[[0-9;?]*[ -/]*[@-~]/g;
 const KIND = { Succeeded: "good", Failed: "bad", Aborted: "bad", Unstable: "wait", Running: "wait" };
 const MARK = { Succeeded: "✓", Failed: "✕", Aborted: "✕", Unstable: "!", Running: "…", Skipped: "–" };
 const ENDED = ["Succeeded", "Unstable", "Failed", "Aborted"];
