@@ -60,7 +60,7 @@ export function tracesView({ world, params: [namespace, app], signal, state, tit
       })
       .catch(refused(box));
   load();
-  return [h("div", { class: "tools" }, again), box, !app && map];
+  return [h("div", { class: "tools" }, again), !app && map, box];
 }
 
 function table(found) {
@@ -123,6 +123,7 @@ export function waterfall(spans) {
   const first = Math.min(...spans.map((each) => each.start));
   const whole = Math.max(1, ...spans.map((each) => each.start + (each.duration || 0) - first));
   const depths = new Map();
+  const services = [...new Set(spans.map((each) => each.service))];
   return card(
     `${t("traces.spans", { count: spans.length })} · ${took(whole)}`,
     h(
@@ -131,7 +132,7 @@ export function waterfall(spans) {
       spans.map((each) => {
         const depth = depths.has(each.parent) ? depths.get(each.parent) + 1 : 0;
         depths.set(each.span, depth);
-        const bar = h("span", { class: each.error ? "bad" : null });
+        const bar = h("span", { class: each.error ? "bad" : `s${services.indexOf(each.service) % 5}` });
         bar.style.left = `${((each.start - first) / whole) * 100}%`;
         bar.style.width = `${((each.duration || 0) / whole) * 100}%`;
         const attributes = each.attributes || {};
@@ -177,7 +178,7 @@ function serviceMap(edges) {
   for (const [name, at] of level) (columns[at] ||= []).push(name);
   const place = new Map();
   columns.forEach((names, x) => names.forEach((name, y) => place.set(name, [x * W + 10, y * ROW + 10])));
-  const height = Math.max(...columns.map((names) => names?.length || 0)) * ROW + 10;
+  const height = Math.max(...columns.map((names) => names?.length || 0)) * ROW - 8;
   const arrows = edges
     .filter((each) => each.caller !== each.callee)
     .map((each) => {
@@ -186,7 +187,8 @@ function serviceMap(edges) {
       return s(
         "g",
         { class: each.errors ? "edge bad" : "edge" },
-        s("path", { d: `M${x + 130} ${y + 18}C${middle} ${y + 18} ${middle} ${v + 18} ${u - 4} ${v + 18}` }),
+        s("path", { d: `M${x + 130} ${y + 18}C${middle} ${y + 18} ${middle} ${v + 18} ${u - 3} ${v + 18}` }),
+        s("path", { d: `M${u - 9} ${v + 13}L${u - 3} ${v + 18}L${u - 9} ${v + 23}` }),
         s("text", { x: middle, y: (y + v) / 2 + 12, "text-anchor": "middle" }, `${each.calls}×`),
         s(
           "title",
