@@ -212,5 +212,5 @@ async def test_a_trace_is_a_lane_a_span(console: Console, chrome: Browser) -> No
         f"{json.dumps(spans)})); return [...document.querySelectorAll('.track span')].map((each) =>"
         " [each.style.left, each.style.width, each.className]); })"
     )
-    assert shown == [["0%", "100%", ""], ["25%", "50%", ""], ["25%", "25%", "bad"]]
+    assert shown == [["0%", "100%", "s0"], ["25%", "50%", "s1"], ["25%", "25%", "bad"]]
     await page.wait_text("48.0 ms", "main")
