@@ -19,7 +19,7 @@ from sampan.runtime.clock import VirtualClock, settle
 
 @dataclass
 class Recorder:
-    """`codes` and `waits` say how scripts end and how long they take; `files` is what the workspace has."""
+    """`codes` and `waits` say how scripts end and how long they take, `starts` an agent; `files` the workspace's."""
 
     clock: VirtualClock
     codes: dict[str, list[int]] = field(default_factory=dict)
@@ -28,6 +28,7 @@ class Recorder:
     files: dict[str, bytes] = field(default_factory=dict)
     secrets: dict[str, dict[str, str]] = field(default_factory=dict)
     broken_agent: str = ""
+    starts: float = 0
     deploy_fails: str = ""
 
     def __post_init__(self) -> None:
@@ -45,14 +46,19 @@ class Recorder:
             line = line.replace(secret, "****")
         self.lines.append(line)
 
-    async def shell(
-        self, slot: Slot, script: str, environment: Mapping[str, str], directory: str, say: Say, out: Say | None
-    ) -> int:
+    async def prepare(self, slot: Slot, say: Say) -> None:
         assert slot not in self.released, "the agent was released before"
         if self.broken_agent:
             raise StepFailed(self.broken_agent)
         if slot not in self.slots:
             self.slots.append(slot)
+            if self.starts:
+                await self.clock.sleep(self.starts)
+
+    async def shell(
+        self, slot: Slot, script: str, environment: Mapping[str, str], directory: str, say: Say, out: Say | None
+    ) -> int:
+        await self.prepare(slot, say)
         self.calls.append(("sh", script, directory))
         self.environments[script] = dict(environment)
         try:

@@ -284,3 +284,14 @@ async def test_parameters_and_environment_reach_scripts() -> None:
     played = await play(text, facts=facts)
     assert played.scripts == ["say loud", "env"]
     assert played.recorder.environments["env"] == {"BUILD_NUMBER": "7", "WHO": "you", "GREETING": "hello world"}
+
+
+async def test_an_agent_starts_before_the_timeouts_in_its_stage() -> None:
+    def prepare(recorder: Recorder) -> None:
+        recorder.starts = 100
+
+    text = "stage('A') { steps { echo 'first'\ntimeout(time: 5, unit: 'SECONDS') { sh 'a' } } }"
+    played = await play(text, prepare=prepare)
+    assert played.outcome.result == Result.SUCCESS
+    text = "stage('A') { options { timeout(time: 5, unit: 'SECONDS') }\nsteps { sh 'a' } }"
+    assert (await play(text, prepare=prepare)).outcome.result == Result.ABORTED

@@ -24,7 +24,7 @@ class Cut(Exception):
 
 
 class Slot:
-    """An agent from its stage's begin to its end; what stands for it (a pod) is made when it is first used."""
+    """An agent from its stage's begin to its end; what stands for it (a pod) is made when a stage needs it."""
 
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
@@ -37,6 +37,10 @@ class Deployed(NamedTuple):
 
 class Executor(Protocol):
     """Directories are relative to the workspace, "" for itself. All raise StepFailed."""
+
+    async def prepare(self, slot: Slot, say: Say) -> None:
+        """Make what stands for the agent, if nobody has."""
+        ...
 
     async def shell(
         self, slot: Slot, script: str, environment: Mapping[str, str], directory: str, say: Say, out: Say | None

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from sampan.delivery.pipeline import Agent, Pipeline, Stage, Step
-from sampan.delivery.running.interpreter import flat
+from sampan.delivery.running.interpreter import flat, uses
 
 TEST, BUILD, DEPLOY = "Test", "Build", "Deploy"
 READ = ("package.json",)
@@ -72,16 +72,12 @@ DEPLOYING = (Stage(DEPLOY, 0, steps=(Step("sampanDeploy", 0),)),)
 def following(given: Pipeline, ref: str, wanted: Sequence[str]) -> tuple[tuple[Stage, ...], str]:
     """The stages after those of a Jenkinsfile, and why there are none. `wanted` are the refs that are deployed."""
     stages = flat(given.stages)
-    if any(_has(stage.steps, "sampanDeploy") for stage in stages):
+    if any(uses(stage.steps, "sampanDeploy") for stage in stages):
         return (), "the Jenkinsfile deploys by itself"
     if ref not in wanted:
         return (), f"nothing is deployed: {ref} is not {' or '.join(wanted)}"
     taken = {stage.name for stage in stages}
     return tuple(_named(stage, taken) for stage in (BUILDING, *DEPLOYING)), ""
-
-
-def _has(steps: Sequence[Step], name: str) -> bool:
-    return any(step.name == name or _has(step.inner, name) for step in steps)
 
 
 def _named(stage: Stage, taken: Collection[str]) -> Stage:

@@ -87,6 +87,9 @@ class PodExecutor:
 
     # --- scripts
 
+    async def prepare(self, slot: Slot, say: Say) -> None:
+        await self._agent(slot, say)
+
     async def shell(
         self, slot: Slot, script: str, environment: Mapping[str, str], directory: str, say: Say, out: Say | None
     ) -> int:

@@ -183,6 +183,9 @@ class Interpreter:
         elif stage.stages:
             await self._sequence(stage.stages, scope)
         else:
+            if scope.slot is not None and uses(stage.steps, "sh"):
+                # Before the first step, so that no `timeout` of the Jenkinsfile counts an agent's start.
+                await self._executor.prepare(scope.slot, self._say(scope))
             await self._steps(stage.steps, scope)
 
     async def _parallel(self, stage: Stage, scope: Scope) -> None:
@@ -305,6 +308,11 @@ class Interpreter:
 def flat(stages: Sequence[Stage]) -> list[Stage]:
     """All stages, those within others after them."""
     return [each for stage in stages for each in (stage, *flat(_inner(stage)))]
+
+
+def uses(steps: Sequence[Step], name: str) -> bool:
+    """Whether a step is among them, or within one of them."""
+    return any(step.name == name or uses(step.inner, name) for step in steps)
 
 
 def _inner(stage: Stage) -> tuple[Stage, ...]:
