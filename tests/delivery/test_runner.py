@@ -144,6 +144,7 @@ async def test_what_is_unforeseen_is_said(cluster: Cluster, tmp_path: Path) -> N
         bench.go.set()
         run = await bench.phase(await bench.make("bad"), "Failed")
         assert run.status.message == "unforeseen: RuntimeError: unforeseen; see the node's log"
+        assert [stage.phase for stage in run.status.stages] == ["Aborted"]
 
 
 async def test_after_a_restart_a_lost_run_is_aborted_and_its_pods_are_gone(cluster: Cluster, tmp_path: Path) -> None:

@@ -175,7 +175,9 @@ class Runner:
 
     async def _close(self, key: Key, job: Job, last: Status) -> None:
         try:
-            await self._tell_surely(key, {**last, "finishedAt": self._time()})
+            known, now = self._runs.get(key[1], key[0]), self._time()
+            stages = {"stages": _settled(known, now)} if known is not None and known.status.stages else {}
+            await self._tell_surely(key, {**stages, **last, "finishedAt": now})
         finally:
             phase = str(last.get("phase"))
             self.ended[phase] = self.ended.get(phase, 0) + 1
@@ -188,12 +190,7 @@ class Runner:
     async def _end(self, run: PipelineRun, why: str) -> None:
         """End what does not run, or does not run any more."""
         await self._remove_pods(run)
-        stages = [
-            {**_document(stage), "phase": "Aborted", "finishedAt": self._time()}
-            if stage.phase in ("Running", "Pending")
-            else _document(stage)
-            for stage in run.status.stages
-        ]
+        stages = _settled(run, self._time())
         written = RunLog(self._places.log(*key_of(run)))
         await written.write(f"aborted: {why}")
         await written.close()
@@ -316,5 +313,10 @@ class Runner:
             yield Sample("sampan_pipelines_total", "counter", "Pipelines that ended.", {"phase": phase}, count)
 
 
-def _document(stage: Any) -> Status:
-    return codec.document(stage)
+def _settled(run: PipelineRun, now: str) -> list[Status]:
+    """The stages of a run that is over; those that nobody has ended are Aborted."""
+    stages = [codec.document(stage) for stage in run.status.stages]
+    for stage in stages:
+        if stage.get("phase") in ("Running", "Pending"):
+            stage |= {"phase": "Aborted", "finishedAt": now}
+    return stages
