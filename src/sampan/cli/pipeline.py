@@ -148,7 +148,8 @@ def why_of(run: PipelineRun) -> str:
 
 
 async def _show(client: Client, run: PipelineRun, following: bool, context: Context) -> int:
-    context.out(f"run {run.status.number or '?'} of {run.spec.app}: {branch_of(run.spec.source.ref)}, {why_of(run)}")
+    if run.status.number:
+        context.out(f"run {run.status.number} of {run.spec.app}: {branch_of(run.spec.source.ref)}, {why_of(run)}")
     if following and not ended(run):
         run = await follow(client, run, context)
         summary(run, context)

@@ -8,6 +8,7 @@ conditions.py  whether a stage runs, and what texts with references come to
 checks.py      what is wrong with a commit before anything runs
 places.py      where things are kept on the node's disk
 repository.py  git, as runs use it
+keys.py        what opens a repository elsewhere
 trees.py       files that somebody else writes into at the same time
 schedule.py    which runs begin, wait, give way and end
 runlog.py      the log of a run

@@ -295,3 +295,28 @@ async def test_an_agent_starts_before_the_timeouts_in_its_stage() -> None:
     assert played.outcome.result == Result.SUCCESS
     text = "stage('A') { options { timeout(time: 5, unit: 'SECONDS') }\nsteps { sh 'a' } }"
     assert (await play(text, prepare=prepare)).outcome.result == Result.ABORTED
+
+
+async def test_a_timeout_within_a_retry_is_tried_again() -> None:
+    def prepare(recorder: Recorder) -> None:
+        recorder.waits["slow"] = 100
+
+    text = "stage('A') { steps { retry(3) { timeout(time: 5, unit: 'SECONDS') { sh 'slow' } } } }"
+    played = await play(text, prepare=prepare)
+    assert played.scripts == ["slow"] * 3
+    assert played.outcome.result == Result.ABORTED
+
+
+async def test_an_abort_reaches_all_parallel_stages_and_their_posts() -> None:
+    def prepare(recorder: Recorder) -> None:
+        recorder.waits |= {"a": 1000, "b": 1000}
+
+    text = "stage('All') { parallel { " + "\n".join(
+        f"stage('{name.upper()}') {{ steps {{ sh '{name}' }}\npost {{ always {{ sh 'after {name}' }} }} }}"
+        for name in "ab"
+    )
+    played = await play(text + " }\npost { always { sh 'after all' } } }", prepare=prepare, abort_at=5)
+    assert sorted(played.recorder.cancelled) == ["a", "b"]
+    assert sorted(played.scripts[2:4]) == ["after a", "after b"]
+    assert played.scripts[4:] == ["after all"]
+    assert set(played.phases.values()) == {"Aborted"}

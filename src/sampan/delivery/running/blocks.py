@@ -64,7 +64,8 @@ async def _retry(step: Step, scope: Scope, world: World, inner: Inner) -> None:
         try:
             await inner(step.inner, scope)
             return
-        except StepFailed as error:
+        except (StepFailed, Cut) as error:
+            # A timeout within the block counts as failed; one around it comes as a cancellation and passes.
             if attempt == count:
                 raise
             await world.say(scope)(f"attempt {attempt} of {count} failed: {error}")

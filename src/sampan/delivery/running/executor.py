@@ -147,10 +147,10 @@ class PodExecutor:
         return await _of_files("junit", work)
 
     async def stash(self, name: str, directory: str, patterns: Sequence[str], excludes: Sequence[str]) -> int:
-        place = self._job.root / "stashes" / str(len(self._stashes))
+        self._count += 1
+        place = self._job.root / "stashes" / str(self._count)
 
         def work() -> int:
-            shutil.rmtree(place, ignore_errors=True)
             place.mkdir(parents=True)
             found = trees.files(self._job.workspace, directory, patterns, excludes)
             trees.copy(self._job.workspace, directory, found, place, ARTIFACTS)

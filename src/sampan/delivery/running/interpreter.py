@@ -226,7 +226,7 @@ class Interpreter:
             try:
                 await work()
                 return
-            except StepFailed as error:
+            except FAILURES as error:
                 if attempt == options.retry:
                     raise
                 await self._say(scope)(f"{what}: attempt {attempt} of {options.retry} failed: {error}")
