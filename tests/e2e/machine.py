@@ -63,6 +63,10 @@ class Machine:
         return 17550 + self.number
 
     @property
+    def git_port(self) -> int:
+        return 17650 + self.number
+
+    @property
     def http_port(self) -> int:
         """Where Ingresses are served: ports 80 and 443 may be somebody else's."""
         return 17080 + self.number
@@ -73,7 +77,7 @@ class Machine:
 
     @property
     def ports(self) -> tuple[int, ...]:
-        return (self.port, self.node_port, self.registry_port, self.http_port, self.https_port)
+        return (self.port, self.node_port, self.registry_port, self.git_port, self.http_port, self.https_port)
 
     @property
     def url(self) -> str:
@@ -95,7 +99,7 @@ class Machine:
             "up",
             *self.where(),
             *("--api-port", str(self.port), "--node-port", str(self.node_port)),
-            *("--registry-port", str(self.registry_port)),
+            *("--registry-port", str(self.registry_port), "--git-port", str(self.git_port)),
             *("--http-port", str(self.http_port), "--https-port", str(self.https_port)),
             *("--pod-cidr", self.pod_cidr, "--service-cidr", self.service_cidr),
             *more,
