@@ -99,6 +99,18 @@ def test_a_node_that_falls_silent_is_not_known_to_be_ready() -> None:
     assert [each.reason for each in actions if isinstance(each, Emit)] == ["NodeNotReady"]
 
 
+@pytest.mark.parametrize("jump", [3600.0, -3600.0])
+def test_a_clock_that_was_set_and_a_machine_that_slept_lose_no_node(jump: float) -> None:
+    here, controller = lifecycle()
+    here.plan(controller, "n1", "")
+    here.now += jump
+    assert waits(here.plan(controller, "n1", "")) == [40.0], "it has the whole time again"
+    assert taints(here) == set()
+    here.now += 40
+    here.plan(controller, "n1", "")
+    assert ("node.kubernetes.io/unreachable", "NoExecute") in taints(here), "still silent"
+
+
 def test_pods_of_a_lost_node_serve_no_more() -> None:
     here, controller = lifecycle()
     here.load(POD % ("a", "a", "n1", "[]") + "---" + POD % ("b", "b", "n2", "[]"))

@@ -28,6 +28,9 @@ CONDITION_TAINTS = {
     "PIDPressure": ("node.kubernetes.io/pid-pressure", "True"),
     "NetworkUnavailable": ("node.kubernetes.io/network-unavailable", "True"),
 }
+SLEPT = 30.0
+"""Seconds by which we may be late to look at a node before we take it that it was us who slept."""
+
 REPORTED = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
 
 
@@ -40,11 +43,12 @@ class Seen:
 
 
 class Lifecycle:
-    """`heard` is what survives between plans: when each node was last heard of."""
+    """What survives between plans: when each node was last heard of, and when we last looked."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._heard: dict[str, Seen] = {}
+        self._looked: dict[str, float] = {}
 
     def plan(self, node: core_v1.Node, view: View) -> Plan:
         heard, grace = self._last_heard(node, view), self._grace(node)
@@ -60,6 +64,7 @@ class Lifecycle:
 
     def gone(self, key: Key, view: View) -> Plan:
         self._heard.pop(key[1], None)
+        self._looked.pop(key[1], None)
         yield from ()
 
     def _grace(self, node: core_v1.Node) -> float:
@@ -81,6 +86,10 @@ class Lifecycle:
             said = max(unix(each) for each in sign)
             plausible = seen.at < said <= view.now
             seen = self._heard[name] = Seen(sign, said if plausible else view.now)
+        elif not 0 <= view.now - self._looked[name] <= self._grace(node) + SLEPT:
+            # We would have looked before: our machine slept, or its clock was set. Nobody could be heard meanwhile.
+            seen = self._heard[name] = Seen(sign, view.now)
+        self._looked[name] = view.now
         return seen.at
 
 
