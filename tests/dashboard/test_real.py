@@ -1,17 +1,19 @@
-"""The console of a whole cluster: what containers write, a shell in one, figures, `sampan console`."""
+"""The console of a whole cluster: what containers and pipelines write, a shell in one, figures, `sampan console`."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.dashboard import chromium
 from tests.dashboard.chromium import Browser, Page
 from tests.dashboard.conftest import sign_in
-from tests.e2e.machine import Machine, alone, eventually
+from tests.e2e.machine import KUBECTL, Machine, alone, eventually
+from tests.e2e.projects import Project
 
 pytestmark = pytest.mark.e2e
 
@@ -129,3 +131,32 @@ async def test_an_account_of_ones_own(machine: Machine, chrome: Browser) -> None
     assert refused.returncode == 1 and "not found" in refused.stderr
     short = machine.sampan("console", "--duration", "1m", check=False)
     assert short.returncode == 1 and "10m is the least" in short.stderr
+
+
+WAITS = """\
+pipeline {
+  agent { docker 'sampan.dev/hello:v1' }
+  stages {
+    stage('Look') { steps { sh 'echo before; until [ -e go ]; do sleep 0.2; done; echo behind' } }
+  }
+}
+"""
+
+
+async def test_a_run_tells_its_log_as_it_is_written(machine: Machine, chrome: Browser, tmp_path: Path) -> None:
+    if KUBECTL is None:
+        pytest.skip("the stock kubectl is not installed")
+    project = Project(machine, "default", tmp_path / "site")
+    project.write("Jenkinsfile", WAITS)
+    project.push("a look", branch="try")
+    project("--start", "--branch", "try")
+    page = await opened(machine, chrome)
+    await page.run(f"location.hash = '#/run/default/{project.last()['metadata']['name']}'")
+    await page.wait_text("before", ".log")
+    await page.wait_text("Look", ".stages .wait")
+    assert "\nbehind" not in await page.run("document.querySelector('.log').innerText")
+    (agent,) = project.agents()
+    machine.sampan("exec", agent.removeprefix("pod/"), "--", "touch", "/workspace/go")
+    await page.wait("/^behind$/m.test(document.querySelector('.log').innerText)")
+    await page.wait_text("Look", ".stages .good")
+    await page.wait_text("Succeeded", ".facts .good")
