@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sampan.config import ClusterConfig
 from tour import visitor
-from tour.telling import EXAMPLES, Say, eventually, live, sampan, step, stream
+from tour.telling import EXAMPLES, Say, attempt, eventually, live, sampan, step, stream
 from tour.visitor import Crowd, Visitor
 
 GUESTBOOK = EXAMPLES / "guestbook"
@@ -235,9 +235,3 @@ def trace(guest: Visitor) -> None:
 
         eventually(told, "the request's call chain", pause=0.3)
         said += [*chain, "", *sampan("trace", "--map").splitlines()]
-
-
-def attempt(*arguments: str) -> str:
-    """What the command printed; "" when it failed."""
-    done = subprocess.run(["sampan", *arguments], check=False, capture_output=True, text=True)
-    return "" if done.returncode else done.stdout

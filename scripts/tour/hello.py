@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import secrets
 import subprocess
@@ -12,7 +13,7 @@ from collections.abc import Callable
 
 from sampan.config import ClusterConfig
 from tour import visitor
-from tour.telling import EXAMPLES, eventually, sampan, step
+from tour.telling import EXAMPLES, attempt, eventually, sampan, step
 
 HELLO = EXAMPLES / "hello"
 PORT = 30080
@@ -46,7 +47,10 @@ def name_of(pod: dict[str, object]) -> str:
     return str(pod["metadata"]["name"])  # type: ignore[index]
 
 
-def roll_out() -> None:
+def roll_out(*command: str, given: str | None = None) -> None:
+    """Run a command of Sampan, if any, and wait until the Deployment is as it should be."""
+    if command:
+        sampan(*command, given=given)
     sampan("rollout", "status", "deployment/hello", "--timeout=120s")
 
 
@@ -114,7 +118,7 @@ def kill() -> None:
     with step("kill a container: it is restarted") as said:
         victim = name_of(pods()[0])
         before = sampan("get", "pod", victim, "-o", "jsonpath={.status.containerStatuses[0].restartCount}")
-        sampan("exec", victim, "--", "kill", "1")
+        attempt("exec", victim, "--", "kill", "1")  # which may be ended with it
         after = str(int(before) + 1)
         sampan("wait", f"--for=jsonpath={{.status.containerStatuses[0].restartCount}}={after}", f"pod/{victim}")
         sampan("wait", "--for=condition=Ready", f"pod/{victim}", "--timeout=60s")
@@ -128,14 +132,17 @@ def kill() -> None:
 
 def change() -> None:
     """A new version and back, each without one failed request."""
-    with step("roll out version 2 under load") as said:
-        new = manifest("v2").replace("replicas: 3", "replicas: 5")
-        load = under_load(lambda: (sampan("apply", "-f", "-", given=new), roll_out()))
-        said.append(report(load))
-    with step("roll it back under load") as said:
-        back = under_load(lambda: (sampan("rollout", "undo", "deployment/hello"), roll_out()))
-        said.append(report(back))
-        said.append(asyncio.run(ask()))
-    failed = sum(load.failures.values()) + sum(back.failures.values())
+    new = manifest("v2").replace("replicas: 3", "replicas: 5")
+    loads = []
+    for title, command, given in (
+        ("roll out version 2 under load", ("apply", "-f", "-"), new),
+        ("roll it back under load", ("rollout", "undo", "deployment/hello"), None),
+    ):
+        with step(title) as said:
+            load = under_load(functools.partial(roll_out, *command, given=given))
+            said.append(report(load))
+            loads.append(load)
+    print(f"    {asyncio.run(ask())}")
+    failed = sum(sum(load.failures.values()) for load in loads)
     if failed:
         sys.exit(f"{failed} requests failed while rolling out")

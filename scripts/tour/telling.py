@@ -23,6 +23,12 @@ def sampan(*arguments: str, given: str | None = None) -> str:
     return done.stdout.strip()
 
 
+def attempt(*arguments: str) -> str:
+    """What the command printed; "" when it failed."""
+    done = subprocess.run(["sampan", *arguments], check=False, capture_output=True, text=True)
+    return "" if done.returncode else done.stdout
+
+
 def stream(say: Say, *arguments: str, keep: Callable[[str], bool] = bool, cwd: Path | None = None) -> None:
     """Run `sampan ARGUMENTS` and say those of its lines that `keep` wants as they come."""
     lines: list[str] = []
