@@ -75,7 +75,7 @@ class Lab:
             *("--api-port", str(self.port), "--node-port", str(16250 + self.number)),
             *("--pod-cidr", f"10.{240 + 2 * self.number}.0.0/16"),
             *("--service-cidr", f"10.{241 + 2 * self.number}.0.0/16"),
-            *("--registry-port", str(self.registry_port)),
+            *("--registry-port", str(self.registry_port), "--git-port", str(16600 + self.number)),
             *("--http-port", str(self.http_port), "--https-port", str(self.http_port + 100)),
             "--no-kubeconfig",
         )

@@ -120,5 +120,8 @@ def test_from_a_folder(typed: Typed, tmp_path: Path) -> None:
     assert len(typed("releases", "site").splitlines()) == 3, "the same content is no new release"
     (folder / "Dockerfile").write_text("FROM scratch\nCOPY nothing /\n")
     said = typed("deploy", str(folder), code=1)
-    assert "nothing" in said
+    assert "Dockerfile:2: nothing is not in the build context; / has Dockerfile, bin, index.html" in said
+    assert typed.answer("/", 8000, "site") == "two\n"
+    (folder / "Dockerfile").write_text("FROM scratch\nCOPPY bin /bin\n")
+    assert "Dockerfile:2: unknown instruction COPPY; did you mean COPY?" in typed("deploy", str(folder), code=1)
     assert typed.answer("/", 8000, "site") == "two\n"

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+from pathlib import Path
 
 import pytest
 
+from sampan.host import loops
 from sampan.node.volumes import disk
 from tests.e2e.machine import Machine, eventually
 from tests.e2e.test_apps import GOOD, HELLO, Typed
@@ -108,3 +112,29 @@ def test_a_stateful_app_gets_a_larger_volume_and_keeps_its_data(typed: Typed) ->
     typed.machine.kubectl("-n", typed.namespace, "wait", "--for=condition=Ready", "pod/shop-0", "--timeout=60s")
     done = typed.machine.kubectl("-n", typed.namespace, "exec", "shop-0", "--", "cat", "/data/starts")
     assert done.stdout.startswith("start\n")
+
+
+def test_a_crash_of_the_node_s_process_and_the_end_of_a_volume(typed: Typed) -> None:
+    typed("deploy", "--image", f"{HELLO}:v1", "--name", "shop", "--type", "stateful", "--volume", "/data:12Mi", *GOOD)
+    exec_ = ("-n", typed.namespace, "exec", "shop-0", "--", "sh", "-c")
+    typed.machine.kubectl(*exec_, "echo kept > /data/f")
+    claim = typed.machine.get("-n", typed.namespace, "pvc", "data-shop-0")
+    directory = typed.machine.data_dir / "volumes" / claim["spec"]["volumeName"]
+    node = typed.machine.pids()["node"]
+    os.kill(node, signal.SIGKILL)
+    eventually(lambda: typed.machine.pids()["node"] not in (node, None), "another node process")
+    eventually(lambda: typed.machine.kubectl(*exec_, "cat /data/f", check=False).stdout == "kept\n", "the running pod")
+    typed.machine.kubectl("-n", typed.namespace, "delete", "pod", "shop-0")
+    wait = ("wait", "--for=condition=Ready", "pod/shop-0", "--timeout=60s")
+    eventually(lambda: not typed.machine.kubectl("-n", typed.namespace, *wait, check=False).returncode, "the next pod")
+    assert typed.machine.kubectl(*exec_, "cat /data/f").stdout == "kept\n"
+    assert loops.device(str(directory / disk.IMAGE))
+
+    typed.machine.kubectl("-n", typed.namespace, "delete", "app", "shop", "--wait")
+    typed.machine.kubectl("-n", typed.namespace, "delete", "pvc", "data-shop-0", "--timeout=60s")
+    eventually(lambda: not directory.exists(), "the volume's files are gone")
+    assert str(directory) not in "".join(path.read_text() for path in backing_files())
+
+
+def backing_files() -> list[Path]:
+    return [path for path in Path("/sys/block").glob("loop*/loop/backing_file") if path.exists()]

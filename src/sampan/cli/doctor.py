@@ -65,11 +65,21 @@ def programs(_: config.ClusterConfig) -> Iterator[Finding]:
             yield Finding("ok", f"{program}: {path}")
         else:
             yield Finding("warn", f"{program} ({use}) is not installed", f"apt-get install {package}")
+    yield volumes()
     found = [path for name in OCI_RUNTIMES if (path := shutil.which(name, path=SEARCH))]
     if found:
         yield Finding("ok", f"OCI runtimes: {', '.join(found)}")
     else:
         yield Finding("missing", "no OCI runtime (crun or runc) is installed", "apt-get install runc")
+
+
+def volumes() -> Finding:
+    """Whether volumes can be limited: each is a file system of its own then."""
+    if shutil.which("mkfs.ext4", path=SEARCH) is None:
+        return Finding("warn", "mkfs.ext4 (limits volumes) is not installed", "apt-get install e2fsprogs")
+    if not os.access("/dev/loop-control", os.R_OK | os.W_OK):
+        return Finding("warn", "no loop devices: the size of volumes is measured, not limited", "modprobe loop")
+    return Finding("ok", "volumes are limited: mkfs.ext4, loop devices")
 
 
 def kernel(_: config.ClusterConfig) -> Iterator[Finding]:
