@@ -227,7 +227,7 @@ class Fleet:
 def _told(pod: core_v1.Pod) -> tuple[object, ...]:
     """What a pretended kubelet acts upon."""
     metadata = pod.metadata
-    return pod.spec.nodeName, metadata.deletionTimestamp, metadata.annotations, pod.status
+    return pod.spec.nodeName, metadata.generation, metadata.deletionTimestamp, metadata.annotations, pod.status
 
 
 def is_ready(node: core_v1.Node) -> bool:
