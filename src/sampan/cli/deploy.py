@@ -93,7 +93,10 @@ async def run(options: argparse.Namespace, context: Context) -> int:
         if options.no_wait:
             return 0
         proof = published.proof(options, context)
-        return await apps.follow(client, written, context, timeout=seconds(options.timeout), proof=proof)
+        code = await apps.follow(client, written, context, timeout=seconds(options.timeout), proof=proof)
+        if code == 0 and there is None:
+            _hint(options, folder, name, context)
+        return code
 
 
 async def _build_only(options: argparse.Namespace, folder: Path, name: str, context: Context) -> int:
@@ -101,6 +104,16 @@ async def _build_only(options: argparse.Namespace, folder: Path, name: str, cont
         raise CommandError("error: --build-only builds a folder: leave out --image and --git")
     context.out(await building.build(_local(options, context), folder, name, context))
     return 0
+
+
+def _hint(options: argparse.Namespace, folder: Path, name: str, context: Context) -> None:
+    """After the first time: what makes the next ones shorter."""
+    if options.image or building.local(options, context) is None:
+        return
+    if options.git:
+        context.err(f"every push deploys after: sampan webhook {name}")
+    elif (folder / ".git").exists():
+        context.err(f"git push deploys after: sampan remote {name}")
 
 
 def described(folder: Path) -> tuple[Document | None, str]:
