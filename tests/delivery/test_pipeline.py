@@ -170,6 +170,7 @@ def wrapped(stage: str) -> str:
     [
         ("node { sh 'x' }", 1, "pipeline { ... } and nothing else"),
         ("", 1, "pipeline { ... } and nothing else"),
+        ("1", 1, "pipeline { ... } and nothing else"),
         ("pipeline {\n stages { stage('a') { steps { sh 'x' } } } }", 1, "has no agent"),
         ("pipeline {\n agent any\n stagess { }\n}", 3, "did you mean stages?"),
         ("pipeline {\n agent any\n agent none\n stages {} }", 3, "given twice (the first in line 2)"),

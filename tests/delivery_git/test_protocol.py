@@ -10,6 +10,7 @@ import pytest
 
 from sampan.api.types import core_v1
 from sampan.api.types.meta_v1 import ObjectMeta
+from sampan.delivery import groovy
 from sampan.delivery.git import paths, repositories, server
 from sampan.delivery.git.access import token_of
 from sampan.delivery.git.backend import parse_head
@@ -136,10 +137,34 @@ async def test_requests_that_git_does_not_make(forge: Forge) -> None:
 
 
 async def test_without_git(forge: Forge, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repositories, "program", lambda: None)
+    monkeypatch.setattr(repositories, "PATH", "/nonexistent")
     status, said = await ask(forge, "GET", f"/default/web.git/info/refs{UPLOAD}")
     assert status == 503
     assert "apt-get install git" in said
+
+
+@pytest.mark.parametrize("said", ["git version 2.35.8", "git version 1.99", "busybox", ""])
+def test_a_git_that_would_not_see_our_hooks(said: str) -> None:
+    with pytest.raises(Wrong, match="or newer is needed"):
+        repositories.check_version(said)
+    repositories.check_version("git version 2.39.5 (Apple Git-154)")
+
+
+async def test_a_jenkinsfile_of_the_greatest_length_does_not_stop_the_server(forge: Forge) -> None:
+    """While it is read, others are answered; one that is longer is refused by its length."""
+    folder = await forge.source(Jenkinsfile='x "' + "a\\n" * (groovy.SIZE // 3 - 10) + '"')
+    token = await forge.token("ann", "edit")
+    address = forge.url.replace("//", "//me@") + "/web.git"
+    pushing = asyncio.ensure_future(forge.git(folder, "push", address, "main", token=token))
+    answers = 0
+    while not pushing.done():
+        assert (await ask(forge, "GET", f"/default/web.git/info/refs{UPLOAD}"))[0] == 401
+        answers += 1
+    assert "a Jenkinsfile is one block pipeline" in (await pushing).said
+    await forge.commit(folder, Jenkinsfile="//" + "x" * groovy.SIZE)
+    done = await forge.git(folder, "push", address, "main", token=token)
+    assert f"Jenkinsfile has more than {groovy.SIZE} bytes" in done.said
+    assert answers > 1
 
 
 class Half:

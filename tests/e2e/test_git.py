@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.e2e]
 
 BROKEN = "pipeline {\n  agent any\n  stagess {\n  }\n}\n"
 DOCKERFILE = (
-    "FROM scratch\nCOPY bin /bin\nCOPY index.html /www/\nEXPOSE 8000\n"
+    "FROM scratch\nSTOPSIGNAL SIGKILL\nCOPY bin /bin\nCOPY index.html /www/\nEXPOSE 8000\n"
     'CMD ["/bin/busybox", "httpd", "-f", "-p", "8000", "-h", "/www"]\n'
 )
 

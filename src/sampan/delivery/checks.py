@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,10 +23,15 @@ async def check(bare: Path, commit: str, *, environ: Mapping[str, str] | None = 
         if not await repository.has(bare, commit, environ=environ):
             raise
         return [str(error)]
-    return [] if text is None else problems(text)
+    return [] if text is None else await problems(text)
 
 
-def problems(text: str) -> list[str]:
+async def problems(text: str) -> list[str]:
+    """In a thread: the longest text takes seconds, in which the node has other things to do."""
+    return await asyncio.to_thread(_problems, text)
+
+
+def _problems(text: str) -> list[str]:
     try:
         pipeline.read(text)
     except PipelineError as error:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 DEPTH = 50
 """Blocks and brackets within each other, at most."""
-SIZE = 1 << 20
+SIZE = 1 << 18
 """Characters of a Jenkinsfile, at most."""
 
 

@@ -210,7 +210,7 @@ async def _plan(job: executor.Job, app: App | None) -> Plan:
     ref = job.run.spec.source.ref
     wanted = await _wanted(job, app)
     if text is not None:
-        read = pipeline.read(text)
+        read = await asyncio.to_thread(pipeline.read, text)
         after, why = default.following(read, ref, wanted)
         return Plan(read, after, {}, why)
     found = await asyncio.to_thread(trees.files, job.workspace)

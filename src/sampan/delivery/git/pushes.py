@@ -159,7 +159,7 @@ class Pushes:
         if there is None:
             main = deploys.removeprefix(HEADS)
             return [f"{change.name} is kept; {main} is the branch that deploys: git push sampan {change.name}:{main}"]
-        problems = checks.problems(there)
+        problems = await checks.problems(there)
         return [*problems, f"{change.name} is kept and not run"] if problems else []
 
     def _introduced(self, run: PipelineRun) -> str:

@@ -8,6 +8,7 @@ one of the same name, made later by somebody else, does not find it.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -26,12 +27,16 @@ FREE = 1 << 30
 """Bytes of disk that a push must leave for the node."""
 COUNT = 100
 """Repositories of a namespace."""
+PATH = "/usr/local/bin:/usr/bin:/bin"
+OLDEST = (2, 36)
+"""The first git that has GIT_CONFIG_GLOBAL and safe.directory = *."""
 HOOKS = ("pre-receive", "post-receive")
 
 _CONFIG = """\
 [core]
 	hooksPath = {hooks}
 	logAllRefUpdates = true
+	fsync = committed,reference
 	bigFileThreshold = 64m
 	packedGitWindowSize = 64m
 	packedGitLimit = 1g
@@ -92,7 +97,7 @@ class Repositories:
     def environ(self) -> dict[str, str]:
         """All of the environment that git gets; nothing of ours is handed down."""
         return {
-            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "PATH": PATH,
             "HOME": "/nonexistent",
             "LC_ALL": "C.UTF-8",
             "GIT_PROJECT_ROOT": str(self.root),
@@ -125,11 +130,7 @@ class Repositories:
             _init(made, uid)
             if path.exists():
                 path.rename(Path(folder) / "old")
-            try:
-                made.rename(path)
-            except OSError:
-                if _owner(path) != uid:  # else another push was faster
-                    raise
+            made.rename(path)
         return path
 
     def check_room(self, path: Path) -> None:
@@ -187,5 +188,17 @@ def _quoted(word: str) -> str:
     return "'" + word.replace("'", "'\\''") + "'"
 
 
-def program() -> str | None:
-    return shutil.which("git", path="/usr/local/bin:/usr/bin:/bin")
+def program() -> str:
+    """git, when it is there. Raises Wrong with what to do."""
+    found = shutil.which("git", path=PATH)
+    if found is None:
+        raise Wrong(503, "git is not installed on the machine of the cluster; there, as root: apt-get install git")
+    return found
+
+
+def check_version(said: str) -> None:
+    """Raises Wrong for a git that would not see our settings, and so would take pushes without our hooks."""
+    match = re.match(r"git version (\d+)\.(\d+)", said)
+    if match is None or (int(match[1]), int(match[2])) < OLDEST:
+        wanted = ".".join(map(str, OLDEST))
+        raise Wrong(503, f"the machine of the cluster has {said.strip()[:60]}; git {wanted} or newer is needed")

@@ -31,7 +31,6 @@ TIME = 900.0
 """Seconds that a fetch or a push may take."""
 SLACK = 16 << 20
 """Bytes that a push may have besides its pack; and what a fetch may ask for."""
-MISSING = "git is not installed on the machine of the cluster; there, as root: apt-get install git"
 
 Answer = Callable[[Request, Place], Awaitable[Response]]
 
@@ -56,6 +55,7 @@ class GitServer:
         self._webhook = webhook
         self._largest_push = largest_push
         self._turns = asyncio.Semaphore(PROCESSES)
+        self._checked = ""
 
     async def handle(self, request: Request) -> Response:
         try:
@@ -69,9 +69,7 @@ class GitServer:
             return Response(wrong.status, f"{wrong}\n".encode(), (kind, *wrong.headers))
 
     async def _exchange(self, request: Request, wanted: Wanted) -> Response:
-        git = repositories.program()
-        if git is None:
-            raise Wrong(503, MISSING)
+        git = await self._program()
         caller = await self._access.caller(request)
         await self._access.check(caller, wanted.place, pushes=wanted.pushes)
         repository = await self._repository(wanted)
@@ -92,6 +90,16 @@ class GitServer:
             status, headers = await backend.head()
             exchange.keep(stack.pop_all())
         return Response(status, exchange, headers)
+
+    async def _program(self) -> str:
+        """git, whose version is asked once."""
+        program = repositories.program()
+        if program != self._checked:
+            process = await asyncio.create_subprocess_exec(program, "version", stdout=asyncio.subprocess.PIPE)
+            said, _ = await process.communicate()
+            repositories.check_version(said.decode(errors="replace"))
+            self._checked = program
+        return program
 
     def _bounds(self, wanted: Wanted) -> Bounds:
         return Bounds(SLACK + (self._largest_push if wanted.pushes else 0), TIME)
