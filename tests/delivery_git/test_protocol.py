@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -187,6 +188,8 @@ class Half:
 
     async def __aexit__(self, *_: object) -> None:
         self._writer.transport.abort()
+        with contextlib.suppress(OSError):  # of a connection that the server has cut
+            await self._writer.wait_closed()
 
 
 def processes(forge: Forge) -> list[str]:
