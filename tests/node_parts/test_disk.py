@@ -160,10 +160,11 @@ def test_a_damaged_one_is_told(place: Place) -> None:
         place.mount(MI)
 
 
-def test_errors_that_the_kernel_noted_are_mended(place: Place) -> None:
+@pytest.mark.parametrize("state", [0, 2, 3])
+def test_errors_that_the_kernel_noted_and_work_half_done_are_mended(place: Place, state: int) -> None:
     (place.mount(10 * MI) / "f").write_text("kept")
     place.leave()
-    command = ["debugfs", "-w", "-R", "set_super_value state 2", str(place.image)]
+    command = ["debugfs", "-w", "-R", f"set_super_value state {state}", str(place.image)]
     subprocess.run(command, check=True, capture_output=True, env={"PATH": disk.SEARCH})
     assert disk._super(str(place.image)).damaged
     assert (place.mount(10 * MI) / "f").read_text() == "kept"

@@ -221,6 +221,19 @@ async def test_what_is_not_mounted_or_is_over_is_not_measured(house: House) -> N
     assert house.usage.figures == () and house.told == []
 
 
+@pytest.mark.kernel
+async def test_a_volume_that_goes_while_it_is_measured(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    await house.claim("1Mi", "")
+    await house.start()
+
+    def gone(path: str) -> int:
+        raise FileNotFoundError(2, "no such file or directory", path)
+
+    monkeypatch.setattr("sampan.node.volumes.usage.used", gone)
+    await house.usage.look()
+    assert house.usage.figures == () and house.told == []
+
+
 def test_claims_of_a_pod() -> None:
     spec = (
         "containers: [{name: c, image: i}]\nvolumes: [{name: a, emptyDir: {}}, {name: b, persistentVolumeClaim: "

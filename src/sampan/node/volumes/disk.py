@@ -167,7 +167,7 @@ def _mount(image: str, target: str) -> None:
 
 
 class _Super(NamedTuple):
-    """What the file system says of itself: its size, and whether the kernel found something wrong in it."""
+    """What the file system says of itself: its size, and whether something is wrong in it or was left half done."""
 
     size: int
     damaged: bool
@@ -181,11 +181,11 @@ def _super(image: str) -> _Super:
     if magic != _MAGIC:
         raise VolumeFailure(f"{image} has no ext4 file system")
     high = struct.unpack_from("<I", block, 0x150)[0]
-    return _Super((high << 32 | low) << (10 + scale), bool(state & _ERRORS))
+    return _Super((high << 32 | low) << (10 + scale), state & (_VALID | _ERRORS) != _VALID)
 
 
 _FIELDS = (("<I", 0x04), ("<I", 0x18), ("<H", 0x38), ("<H", 0x3A))
-_MAGIC, _ERRORS = 0xEF53, 2
+_MAGIC, _VALID, _ERRORS = 0xEF53, 1, 2
 
 
 def _mend(image: str) -> None:

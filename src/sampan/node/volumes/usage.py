@@ -83,7 +83,10 @@ class VolumeUsage:
             for volume, claim in claims_of(pod):
                 try:
                     measured = await self._look_at(pod, volume, claim)
-                except FAILURES as error:  # the server is away, or the claim: the next look tells
+                except (
+                    *FAILURES,
+                    OSError,
+                ) as error:  # the server is away, or the volume just went: the next look tells
                     log.info("claim %s/%s: %s", pod.metadata.namespace, claim, error)
                     continue
                 if measured is not None:
