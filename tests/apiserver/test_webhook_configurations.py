@@ -19,6 +19,7 @@ from tests.apiserver.hooks import (
     rule,
     validating,
 )
+from tests.apiserver.samples import sample
 from tests.covers import covers
 
 
@@ -162,3 +163,10 @@ async def test_configurations_that_are_refused(api: Api, hooks: Hooks, change: D
 async def test_names_are_unique(api: Api, hooks: Hooks) -> None:
     answer = await validating(api, hooks.webhook("/allow"), hooks.webhook("/allow"))
     assert 'webhooks[1].name: Duplicate value: "allow.hooks.example.com"' in answer.message
+
+
+@pytest.mark.parametrize("resource", ["validatingadmissionpolicies", "mutatingadmissionpolicies"])
+async def test_policies_say_that_they_have_no_effect(api: Api, resource: str) -> None:
+    made = await api.post(f"{GROUP}/{resource}", sample(f"{resource}.admissionregistration.k8s.io"))
+    assert made.status == 201
+    assert made.headers["warning"] == '299 - "this server evaluates no CEL: the policy is kept and has no effect"'

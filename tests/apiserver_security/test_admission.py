@@ -35,6 +35,7 @@ NAMES = [
     "DefaultIngressClass",
     "RoleEscalation",
     "CustomResourceDefinitionWarnings",
+    "AdmissionPolicyWarnings",
 ]
 
 

@@ -12,7 +12,7 @@ from sampan.apiserver.admission.certificates import (
     CertificateSigning,
     CertificateSubjectRestriction,
 )
-from sampan.apiserver.admission.definitions import DefinitionWarnings
+from sampan.apiserver.admission.definitions import DefinitionWarnings, PolicyWarnings
 from sampan.apiserver.admission.limits import LimitRanger
 from sampan.apiserver.admission.namespaces import NamespaceLifecycle
 from sampan.apiserver.admission.noderestriction import NodeRestriction
@@ -73,6 +73,7 @@ def plugins(
         DefaultIngressClass(view),
         RoleEscalation(authorization.escalation),
         DefinitionWarnings(),
+        PolicyWarnings(),
     ]
     if signer is not None:
         found.append(ServiceAccountToken(view, signer))

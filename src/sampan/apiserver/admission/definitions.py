@@ -1,4 +1,4 @@
-"""Tells who writes a CustomResourceDefinition which of its rules nobody will check."""
+"""Tells who writes rules in CEL that nobody here evaluates them: of definitions, and whole admission policies."""
 
 from __future__ import annotations
 
@@ -24,6 +24,18 @@ class DefinitionWarnings(Plugin):
             found = next(_ruled((version.get("schema") or {}).get("openAPIV3Schema"), path), "")
             if found:
                 admission.warnings.append(f"{found}.{RULES}: this server does not evaluate rules in CEL")
+
+
+class PolicyWarnings(Plugin):
+    name = "AdmissionPolicyWarnings"
+    handles = (
+        "validatingadmissionpolicies.admissionregistration.k8s.io",
+        "mutatingadmissionpolicies.admissionregistration.k8s.io",
+    )
+
+    def validate(self, admission: Admission) -> None:
+        if is_plain(admission) and admission.operation == "CREATE":
+            admission.warnings.append("this server evaluates no CEL: the policy is kept and has no effect")
 
 
 def _ruled(schema: Any, path: str) -> Iterator[str]:
