@@ -83,10 +83,7 @@ class VolumeUsage:
             for volume, claim in claims_of(pod):
                 try:
                     measured = await self._look_at(pod, volume, claim)
-                except (
-                    *FAILURES,
-                    OSError,
-                ) as error:  # the server is away, or the volume just went: the next look tells
+                except FAILURES as error:  # the server is away, or the volume just went: the next look tells
                     log.info("claim %s/%s: %s", pod.metadata.namespace, claim, error)
                     continue
                 if measured is not None:
