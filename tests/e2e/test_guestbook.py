@@ -38,6 +38,13 @@ def test_entries_outlive_the_database(machine: Machine, namespace: str, guest: V
     (entry,) = guest.json("/entries.json")["entries"]
     assert (entry["author"], entry["text"]) == ("Ada", hostile)
 
+    def chain() -> bool:
+        said = machine.sampan("trace", "guestbook", "-n", namespace, check=False).stdout
+        return (
+            re.search(r"^ingress  GET .*\n  guestbook  GET /.*\n    guestbook  SELECT ", said, re.MULTILINE) is not None
+        )
+
+    eventually(chain, "one request from the ingress to SQL")
     uid = machine.get("pod", "mariadb-0", "-n", namespace)["metadata"]["uid"]
     machine.kubectl("delete", "pod", "mariadb-0", "-n", namespace, "--force", "--grace-period=0")
 

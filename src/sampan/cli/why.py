@@ -35,6 +35,7 @@ NEXT = {
     "NoEndpoints": "the pods first: nothing can be reached before one of them is ready",
     "Waiting": "wait a moment and ask again",
     "Starting": "wait a moment and ask again",
+    "NotMeasuredYet": "wait a moment and ask again",
     "NoIngressController": "nothing here takes up Ingresses; `sampan port-forward service/{name} 8080:{port}` opens it",
     "NoMetrics": "nothing here measures pods; the app works all the same",
     "Lost": "bring the volume back, or delete the claim and begin with an empty one",
