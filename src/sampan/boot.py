@@ -77,6 +77,7 @@ def preload() -> None:
     import sampan.host.runtime
     import sampan.images.store
     import sampan.local_registry
+    import sampan.monitor.instrument.room
     import sampan.monitor.room
     import sampan.network.room
     import sampan.node.agent

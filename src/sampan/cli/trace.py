@@ -26,8 +26,9 @@ examples:
   sampan trace --map                which service calls which, and how long that takes"""
 
 HINT = (
-    "no traces{of}: programs send them when OTEL_EXPORTER_OTLP_ENDPOINT leads to this node"
-    " (docs/monitor.md tells the address), and OpenTelemetry's package is in them"
+    "no traces{of}: requests that come through an Ingress are traced; programs in Python send traces when their pods"
+    ' have the annotation instrumentation.opentelemetry.io/inject-python: "true" (of an app: --instrument python),'
+    " others when OTEL_EXPORTER_OTLP_ENDPOINT leads to this node (docs/monitor.md tells the address)"
 )
 
 

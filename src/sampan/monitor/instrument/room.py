@@ -9,11 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sampan.api.types import core_v1
-from sampan.monitor.instrument import packages, wanted
+from sampan.monitor.instrument import wanted
 from sampan.monitor.instrument.wanted import Additions, Pairs
 from sampan.runtime.clock import Clock, RealClock
+
+if TYPE_CHECKING:
+    from sampan.monitor.instrument.packages import Packages
 
 AGAIN = 300.0
 """Seconds after a failure in which containers start without another try."""
@@ -35,15 +39,19 @@ class Instrumentation:
         """None for a container that wants nothing."""
         if not wanted.wanted(pod, container):
             return None
-        have = packages.Packages(self._directory)
+        from sampan.monitor.instrument.packages import Packages
+
+        have = Packages(self._directory)
         problem = "" if have.ready() else await self._prepare(have)
         if problem:
             return Additions(env, problem=problem)
         made = wanted.environment(pod, container, env, image_env, self._endpoint)
         return Additions(made, ((str(have.directory), wanted.PLACE),))
 
-    async def _prepare(self, have: packages.Packages) -> str:
+    async def _prepare(self, have: Packages) -> str:
         """Why the packages are not there, "" when they are."""
+        from sampan.monitor.instrument.packages import Missing
+
         async with self._turn:
             if have.ready():
                 return ""
@@ -51,7 +59,7 @@ class Instrumentation:
                 return self._failed[1]
             try:
                 await have.prepare()
-            except packages.Missing as error:
+            except Missing as error:
                 self._failed = (self._clock.monotonic() + AGAIN, str(error))
                 return str(error)
             self._failed = None

@@ -255,7 +255,8 @@ class _Server:
         yield "    server {"
         yield from self.listens()
         yield f"        server_name {server_name(self.server.host)};"
-        if self.frame.visits:
+        if self.frame.visits and not self.server.host:
+            # Known, that is, also when no location says whose it is.
             yield '        set $ingress "";'
         if self.frame.listen.https:
             path = f"{self.frame.directory}/files/{self.certificate}"
