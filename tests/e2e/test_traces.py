@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -184,10 +185,22 @@ def test_probes_are_not_traced(machine: Machine, namespace: str, shop: str) -> N
     """The node asks for /healthz each second."""
     ask(machine, shop, "/items/1")
     eventually(
-        lambda: "/items/1" in machine.sampan("trace", "shop", "-n", namespace, "--list").stdout, "a request's trace"
+        lambda: "/items/1" in machine.sampan("trace", "shop", "-n", namespace, "--list", check=False).stdout,
+        "a request's trace",
     )
     listed = machine.sampan("trace", "shop", "-n", namespace, "--list").stdout
     assert "shop GET /healthz" not in listed
+
+
+def test_the_packages_suit_every_python_from_3_9_on(machine: Machine, flask: str) -> None:
+    (place,) = (machine.data_dir / "instrument").glob("python-*/packages")
+    needs = {
+        path.parent.name: re.findall(r"^Requires-Python: >=\s*3\.(\d+)", path.read_text(), re.MULTILINE)
+        for path in place.glob("*.dist-info/METADATA")
+    }
+    assert len(needs) > 20
+    assert {name: found for name, found in needs.items() if any(int(each) > 9 for each in found)} == {}
+    assert list(place.rglob("*.so")) == [], "nothing is compiled"
 
 
 def test_a_container_starts_without_packages_and_says_so(machine: Machine, namespace: str) -> None:

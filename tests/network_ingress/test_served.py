@@ -140,7 +140,7 @@ async def test_no_request_is_lost_while_pods_are_replaced(published: Published) 
 def test_nginx_outlives_the_node_process_and_comes_back_when_it_ends(published: Published) -> None:
     published.publish("lasting", ("lasting.localhost", "/", "Prefix", "one"))
     published.opened("lasting")
-    before, node = published.nginx(), published.machine.pids()["node"]
+    before, node = eventually(published.nginx, "nginx is known"), published.machine.pids()["node"]
     os.kill(node, signal.SIGKILL)
     assert published.ask("lasting.localhost").body.startswith("one"), "nobody is needed for requests"
     eventually(lambda: published.machine.pids()["node"] not in (0, node), "the node's process is there again")

@@ -31,11 +31,12 @@ REQUIREMENTS = (
 LIMIT = 120.0
 """Seconds that pip may take."""
 _OPTIONS = (
-    *("--quiet", "--no-input", "--disable-pip-version-check", "--no-warn-script-location", "--root-user-action=ignore"),
+    *("--quiet", "--no-input", "--disable-pip-version-check"),
     *("--retries", "1", "--timeout", "10"),
     *("--only-binary", ":all:", "--platform", "any", "--implementation", "py", "--abi", "none"),
     *("--python-version", LOWEST),
 )
+_INSTALL = ("--no-index", "--no-warn-script-location", "--root-user-action=ignore")
 _TAIL = 3
 
 
@@ -52,7 +53,7 @@ class Packages:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._start = (resources.files("sampan.monitor.instrument") / "start" / "sitecustomize.py").read_bytes()
-        seed = "\n".join(REQUIREMENTS).encode() + self._start
+        seed = "\n".join((LOWEST, *REQUIREMENTS)).encode() + self._start
         self.directory = root / f"python-{hashlib.sha256(seed).hexdigest()[:12]}"
 
     def ready(self) -> bool:
@@ -61,12 +62,17 @@ class Packages:
     async def prepare(self, wheels: str = "", *, limit: float = LIMIT) -> None:
         """Bring the packages here, from the directory `wheels` alone when it is given. Raises Missing."""
         made = self._root / f".new-{os.getpid()}-{os.urandom(4).hex()}"
-        source = ["--no-index", "--find-links", wheels] if wheels else []
-        target = ["--target", str(made / "packages")]
+        source, target = wheels or str(made / "wheels"), str(made / "packages")
         try:
             (made / "start").mkdir(parents=True, mode=0o755)
             (made / "start" / "sitecustomize.py").write_bytes(self._start)
-            await _pip(["install", *_OPTIONS, *source, *target, *REQUIREMENTS], limit)
+            if not wheels:
+                # Only download asks each package whether it suits that Python; install asks for ours.
+                await _pip(["download", *_OPTIONS, "--dest", source, *REQUIREMENTS], limit)
+            await _pip(
+                ["install", *_OPTIONS, *_INSTALL, "--find-links", source, "--target", target, *REQUIREMENTS], limit
+            )
+            await asyncio.to_thread(shutil.rmtree, made / "wheels", ignore_errors=True)
             _readable(made)
             if not self.ready():
                 made.rename(self.directory)
