@@ -57,6 +57,20 @@ def test_a_folder_may_describe_its_app(sampan: Run, tmp_path: Path) -> None:
     assert sampan("get", "app", "shop", "-o", "jsonpath={.spec.host}").out == "shop.localhost"
 
 
+def test_what_a_folder_leaves_open_stays_as_it_was_deployed(sampan: Run, tmp_path: Path) -> None:
+    file = tmp_path / "app.yaml"
+    head = "apiVersion: sampan.dev/v1\nkind: App\nmetadata: {name: shop}\n"
+    file.write_text(head + "spec: {source: {image: 'shop:1'}}\n")
+    sampan("deploy", str(tmp_path), "--port", "8080", "--host", "shop.example", "--no-wait")
+    file.write_text(head + "spec: {source: {image: 'shop:2'}}\n")
+    assert sampan("deploy", str(tmp_path), "--no-wait").code == 0
+    fields = "jsonpath={.spec.source.image} {.spec.port} {.spec.host}"
+    assert sampan("get", "app", "shop", "-o", fields).out == "shop:2 8080 shop.example"
+    file.write_text(head + "spec: {source: {image: 'shop:2'}, host: null}\n")
+    sampan("deploy", str(tmp_path), "--no-wait")
+    assert sampan("get", "app", "shop", "-o", fields).out == "shop:2 8080 "
+
+
 def test_an_app_in_python_is_traced_until_somebody_says_no(sampan: Run, tmp_path: Path) -> None:
     (tmp_path / "app.yaml").write_text(
         "apiVersion: sampan.dev/v1\nkind: App\nmetadata: {name: shop}\n"

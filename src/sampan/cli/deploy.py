@@ -257,9 +257,8 @@ def _guess(document: Document, options: argparse.Namespace, context: Context, th
     """Fill in what nobody has decided, and say so. An app that is deployed has been decided."""
     spec, name = document["spec"], document["metadata"]["name"]
     if there is not None:
-        # Whether it is traced was guessed once, and a folder's app.yaml need not repeat it.
-        if "instrument" not in spec and there.spec.instrument:
-            spec["instrument"] = there.spec.instrument
+        deployed = codec.document(there.spec)
+        spec |= {field: deployed[field] for field in guess.FIELDS if field not in spec and field in deployed}
         return
     image = (spec.get("source") or {}).get("image") or ""
     declared = building.declared(building.local(options, context), image) if image else building.Declared()

@@ -19,6 +19,8 @@ DATABASES: Mapping[str, int] = {
     "rabbitmq": 5672,
 }
 """Images that keep data and listen at a known port."""
+FIELDS = ("type", "volumes", "port", "host", "instrument")
+"""Of an App's spec, what is guessed."""
 DOMAIN = "localhost"
 PYTHON_VARIABLES = ("PYTHON_VERSION", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")
 """What images of Python programs set."""
