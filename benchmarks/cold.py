@@ -63,15 +63,17 @@ async def deployed(place: Lab) -> None:
 async def answered(place: Lab) -> None:
     """Ask from inside of the pod, by the service's name; what is not there yet is asked again."""
     ask = (*SAMPAN, "exec", *place.identity(), f"deployment/{NAME}", "--", "wget", "-q", "-O", "-", URL)
+    out = ""
     for _ in range(50):
         try:
             out = await call(*ask)
-        except RuntimeError:
+        except RuntimeError as error:
+            out = str(error)
             await asyncio.sleep(0.02)
             continue
         if "hello" in out:
             return
-    raise RuntimeError(f"{URL} did not answer inside of the cluster")
+    raise RuntimeError(f"{URL} did not answer inside of the cluster: {out}")
 
 
 FIGURES = (Figure("P3", "cluster, app and DNS answering, cold start", "s", 3.0, "lower", cold, runs=5),)

@@ -73,6 +73,10 @@ def test_flags_win_over_files(file: Path) -> None:
     assert (found.server, found.namespace, found.certificate, found.key) == ("https://x", "red", b"CERT", b"KEY")
     assert found.headers == {"impersonate-user": "eve"}
     assert found.ca_data == b"CA2"
+    found = config.target(
+        options("--context=second", "--certificate-authority", "other.crt"), {"KUBECONFIG": str(file)}
+    )
+    assert (found.ca_data, found.ca_file) == (None, "other.crt")
 
 
 def test_of_several_files_the_first_that_knows_counts(file: Path, tmp_path: Path) -> None:

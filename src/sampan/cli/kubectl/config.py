@@ -110,7 +110,8 @@ def target(options: argparse.Namespace, environ: Mapping[str, str]) -> Target:
         server=server if "://" in server else f"http://{server}",
         namespace=options.namespace or context.get("namespace") or "default",
         headers=_headers(options, user),
-        ca_data=_data(cluster, "certificate-authority-data"),
+        # what is typed wins over what the file holds
+        ca_data=None if options.certificate_authority else _data(cluster, "certificate-authority-data"),
         ca_file=options.certificate_authority or cluster.get("certificate-authority") or "",
         certificate=_material(options.client_certificate, user, "client-certificate"),
         key=_material(options.client_key, user, "client-key"),
