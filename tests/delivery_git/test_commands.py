@@ -116,8 +116,13 @@ def test_a_token_is_asked_for_when_git_needs_it(sampan: Run, place: Path) -> Non
     with_token(place)
     assert sampan("remote").code == 0
     assert "t0p" not in Path(".git/config").read_text()
+    # git calls us in the work tree, whose files may be anybody's.
+    Path("sampan").mkdir()
+    for name in ("json.py", "sampan/__init__.py"):
+        Path(name).write_text("open('taken', 'w').close()\n")
     answer = git("credential", "fill", given=f"url={URL}\n\n")
     assert "username=sampan\npassword=t0p" in answer
+    assert not Path("taken").exists()
     said = sampan("git-credential", "get", given="protocol=http\nhost=127.0.0.1:8999\n\n")
     assert (said.code, said.out) == (1, "")
     assert sampan("git-credential", "store", given="protocol=https\n\n").all == ""

@@ -153,6 +153,16 @@ async def test_packages_that_are_there_are_mounted(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("offline")
+async def test_pip_is_not_taken_from_where_somebody_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pip").mkdir()
+    (tmp_path / "pip" / "__init__.py").write_text("open('taken', 'w').close()\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(packages.Missing):
+        await packages.Packages(tmp_path / "data").prepare()
+    assert not (tmp_path / "taken").exists()
+
+
+@pytest.mark.usefixtures("offline")
 async def test_pip_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     with pytest.raises(packages.Missing, match="more than 0 s"):
         await packages.Packages(tmp_path).prepare(limit=0.0)

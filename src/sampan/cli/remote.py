@@ -99,7 +99,7 @@ def served(options: argparse.Namespace, context: Context) -> ClusterConfig:
 
 def helper(options: argparse.Namespace, context: Context) -> str:
     """The command that git runs for a user name and a password."""
-    words = [sys.executable, "-m", "sampan.cli.main", "git-credential"]
+    words = [sys.executable, "-P", "-m", "sampan.cli.main", "git-credential"]
     files = os.pathsep.join(str(path.absolute()) for path in config.paths(options, context.environ))
     for flag in ("context", "user"):
         if value := getattr(options, flag):

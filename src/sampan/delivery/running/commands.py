@@ -45,8 +45,12 @@ def kubeconfig(cluster: ClusterConfig, path: Path) -> None:
     partial.replace(path)
 
 
-async def sampan(words: Sequence[str], config: Path, directory: Path, say: Say) -> tuple[int, list[str]]:
-    """The exit code, and the lines of standard output. All lines go to `say`."""
+async def sampan(words: Sequence[str], config: Path, say: Say) -> tuple[int, list[str]]:
+    """The exit code, and the lines of standard output. All lines go to `say`.
+
+    The words name what was pushed, and nothing of it is imported: Python does not look for modules where it works
+    (-P), and it does not work there.
+    """
     printed: list[str] = []
 
     async def out(line: str) -> None:
@@ -61,8 +65,8 @@ async def sampan(words: Sequence[str], config: Path, directory: Path, say: Say) 
     tied = shutil.which("setpriv")
     before = (tied, "--pdeathsig", "KILL", "--") if tied else ()
     process = await asyncio.create_subprocess_exec(
-        *(*before, sys.executable, "-m", "sampan.cli.main", *words),
-        cwd=directory,
+        *(*before, sys.executable, "-P", "-m", "sampan.cli.main", *words),
+        cwd="/",
         env={**os.environ, "KUBECONFIG": str(config), "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,

@@ -231,7 +231,7 @@ class PodExecutor:
             raise StepFailed(f"{link} is a link that leads out of the repository; such a folder is not built")
         self._copy = place
         words = (*self._deploy(place), "--build-only")
-        code, printed = await commands.sampan(words, self._job.kubeconfig, place, say)
+        code, printed = await commands.sampan(words, self._job.kubeconfig, say)
         if code or not printed:
             raise StepFailed("the image was not built; the log tells which step it was")
         return printed[-1].strip()
@@ -239,15 +239,16 @@ class PodExecutor:
     async def deploy(self, image: str, say: Say) -> Deployed:
         if self._copy is None:
             self._copy = await self._checked_out()
-        words = [*self._deploy(self._copy), "--image", image, "--git", f"{self._job.url}#{self._job.branch}"]
-        words += ["--timeout", ROLLOUT, *(("--message", self._job.subject) if self._job.subject else ())]
+        # Flags in one word: what somebody has written may begin with a hyphen.
+        words = [*self._deploy(self._copy), f"--image={image}", f"--git={self._job.url}#{self._job.branch}"]
+        words += ["--timeout", ROLLOUT, *((f"--message={self._job.subject}",) if self._job.subject else ())]
         said: list[str] = []
 
         async def both(line: str) -> None:
             said.append(line)
             await say(line)
 
-        code, _ = await commands.sampan(words, self._job.kubeconfig, self._copy, both)
+        code, _ = await commands.sampan(words, self._job.kubeconfig, both)
         app = await self._app()
         if code:
             raise StepFailed(_why(app, said))

@@ -84,7 +84,7 @@ class Packages:
 
 async def _pip(words: list[str], limit: float) -> None:
     """Raises Missing with pip's last words."""
-    command = [await _program(), "-m", "pip", *words]
+    command = [await _program(), "-I", "-m", "pip", *words]
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,
@@ -110,7 +110,7 @@ async def _program() -> str:
     """A Python that has pip: ours, else the machine's."""
     for program in dict.fromkeys((sys.executable, shutil.which("python3") or sys.executable)):
         process = await asyncio.create_subprocess_exec(
-            *(program, "-c", "import pip"), stderr=asyncio.subprocess.DEVNULL, stdin=asyncio.subprocess.DEVNULL
+            *(program, "-I", "-c", "import pip"), stderr=asyncio.subprocess.DEVNULL, stdin=asyncio.subprocess.DEVNULL
         )
         if not await process.wait():
             return program
