@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.e2e.machine import Machine
@@ -19,13 +21,15 @@ def shell(machine: Machine, namespace: str) -> str:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_kubernetes_client_execs(machine: Machine, shell: str) -> None:
+def test_kubernetes_client_execs(machine: Machine, shell: str, tmp_path: Path) -> None:
     import kubernetes
     from kubernetes.stream import stream
 
-    api = kubernetes.client.CoreV1Api(
-        kubernetes.config.new_client_from_config(config_file=machine.environ["KUBECONFIG"])
+    settings = kubernetes.client.Configuration()
+    kubernetes.config.load_kube_config(
+        machine.environ["KUBECONFIG"], client_configuration=settings, temp_file_path=str(tmp_path)
     )
+    api = kubernetes.client.CoreV1Api(kubernetes.client.ApiClient(settings))
     out = stream(
         api.connect_get_namespaced_pod_exec,
         "shell",

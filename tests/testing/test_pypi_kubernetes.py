@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from kubernetes import client, config, utils, watch
 from kubernetes.client.exceptions import ApiException
@@ -24,8 +26,10 @@ WEB = {
 
 
 @pytest.fixture
-def api(served_cluster: ServedCluster) -> client.ApiClient:
-    made = config.new_client_from_config(str(served_cluster.kubeconfig))
+def api(served_cluster: ServedCluster, tmp_path: Path) -> client.ApiClient:
+    settings = client.Configuration()
+    config.load_kube_config(str(served_cluster.kubeconfig), client_configuration=settings, temp_file_path=str(tmp_path))
+    made = client.ApiClient(settings)
     yield made
     made.close()
 
