@@ -105,11 +105,13 @@ def namespace(sampan: Run) -> Iterator[str]:
     sampan("delete", "namespace", name, "--wait=false")
 
 
+_TIME = re.compile(r"\b[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} [+-]\d{4}")
 _AGE = re.compile(r"\b\d+[smhd](\d+[smh])?\b")
 
 
 def settled(text: str) -> str:
-    """Without what passes: ages (and the blanks after them), and which of the two programs spoke."""
+    """Without what passes: ages (and the blanks after them), times, and which of the two programs spoke."""
+    text = _TIME.sub("TIME", text)
     text = _AGE.sub("AGE", text)
     text = re.sub(r"AGE +", "AGE ", text)
     return text.replace("sampan", "kubectl")

@@ -19,6 +19,7 @@ COPY bin/busybox /bin/busybox
 RUN ["/bin/busybox", "--install", "-s", "/bin"]
 COPY index.html /www/
 EXPOSE 8000
+STOPSIGNAL SIGKILL
 CMD ["/bin/busybox", "httpd", "-f", "-p", "8000", "-h", "/www"]
 """
 

@@ -107,7 +107,7 @@ def test_from_a_folder(typed: Typed, tmp_path: Path) -> None:
     shutil.copy(busybox, folder / "bin" / "busybox")
     (folder / "index.html").write_text("one\n")
     (folder / "Dockerfile").write_text(
-        "FROM scratch\nCOPY bin /bin\nCOPY index.html /www/\nEXPOSE 8000\n"
+        "FROM scratch\nSTOPSIGNAL SIGKILL\nCOPY bin /bin\nCOPY index.html /www/\nEXPOSE 8000\n"
         'CMD ["/bin/busybox", "httpd", "-f", "-p", "8000", "-h", "/www"]\n'
     )
     said = typed("deploy", str(folder))

@@ -161,7 +161,8 @@ def test_one_request_is_one_chain_from_the_ingress_to_sql(machine: Machine, name
 
     told = machine.sampan("trace", "--id", trace, "-n", namespace).stdout
     lines = [line.split("|")[0].rstrip() for line in told.splitlines() if "|" in line]
-    assert lines == [f"ingress  GET {shop}/items/4", "  shop  GET /items/<int:number>", "    shop  SELECT ? + 1"]
+    assert lines[0].startswith(f"ingress  GET {shop}"), lines
+    assert lines[1:] == ["  shop  GET /items/<int:number>", "    shop  SELECT ? + 1"]
     edges = [line.split()[:2] for line in machine.sampan("trace", "--map").stdout.splitlines()]
     assert ["ingress", "shop"] in edges and ["shop", "sqlite"] in edges
 
