@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sampan.delivery import expressions
 from sampan.delivery.conditions import Facts, holds, text
 from sampan.delivery.errors import PipelineError
 from sampan.delivery.pipeline import Agent, Credentials, Options, Pipeline, read
@@ -152,6 +153,8 @@ def only(when: str):
         ("tag 'v*'", Facts(branch="v1"), False),
         ("changeset '**/*.py'", Facts(files=("a/b.py",)), True),
         ("changelog 'fix.*'", Facts(message="a fix of it"), True),
+        ("changelog 'fix$'", Facts(message="a fix of it"), False),
+        ("changeset pattern: 'a/.\\\\.py', comparator: 'REGEXP'", Facts(files=("b.py", "a/b.py")), True),
         ("equals expected: 2, actual: 2", Facts(), True),
         ("expression { env.X != 'a' && !(params.Y) }", Facts(env={"X": "b"}), True),
         ("allOf { branch 'a'\n branch 'b' }", Facts(branch="a"), False),
@@ -159,6 +162,18 @@ def only(when: str):
 )
 def test_conditions(when: str, facts: Facts, met: bool) -> None:
     assert holds(only(when), facts) is met
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"), [("(a+)+$", "takes longer than 0.3 s"), ("(a", "is no expression: .*unterminated")]
+)
+def test_expressions_of_others_do_not_hold_up_the_node(
+    expression: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(expressions, "TIME", 0.3)
+    facts = Facts(message="a" * 200 + "b")
+    with pytest.raises(PipelineError, match=words):
+        holds(only(f"changelog '{expression}'"), facts)
 
 
 def wrapped(stage: str) -> str:

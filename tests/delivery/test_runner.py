@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -57,6 +58,11 @@ class Bench:
 
     async def phase(self, name: str, phase: str) -> PipelineRun:
         return await self.cluster.wait_for(PipelineRun, name, lambda run: run.status.phase == phase)
+
+    async def gone(self, name: str) -> None:
+        """Its log, without any further change."""
+        while self.places.log("default", name).exists():
+            await asyncio.sleep(0.01)
 
     async def lines(self, name: str) -> list[str]:
         return [line async for line in self.runner.follow("default", name)]
@@ -133,10 +139,42 @@ async def test_a_deleted_run_ends_and_leaves_nothing(cluster: Cluster, tmp_path:
         following = asyncio.ensure_future(bench.lines(name))
         await cluster.client.delete(PipelineRun, name, "default")
         assert (await following)[-1] == "ended"
-        second = await bench.make()
+        await bench.gone(name)
+
+
+async def test_a_run_of_the_same_name_is_another_one(cluster: Cluster, tmp_path: Path) -> None:
+    """A delivery that is sent again after its run was deleted makes one."""
+    async with running(cluster, tmp_path) as bench:
+        name = await bench.make()
+        old = await bench.phase(name, "Running")
+        await cluster.client.delete(PipelineRun, name, "default")
+        made = await cluster.client.create(
+            PipelineRun(metadata=meta_v1.ObjectMeta(name=name, namespace="default"), spec=old.spec)
+        )
+        assert made.metadata.uid != old.metadata.uid
+        run = await bench.phase(name, "Running")
+        assert run.metadata.uid == made.metadata.uid
+        assert len(bench.at_work) == 2
         bench.go.set()
-        await bench.phase(second, "Succeeded")
-        assert not bench.places.log("default", name).exists()
+        run = await bench.phase(name, "Succeeded")
+        assert (run.metadata.uid, run.status.message) == (made.metadata.uid, None)
+        assert await bench.lines(name) == ["begun", "ended"]
+
+
+async def test_a_workspace_that_is_too_deep_for_others_goes_with_its_run(cluster: Cluster, tmp_path: Path) -> None:
+    async with running(cluster, tmp_path) as bench:
+        name = await bench.make()
+        await bench.phase(name, "Running")
+        current = os.open(bench.places.workspace("default", name), os.O_RDONLY)
+        for _ in range(2000):
+            os.mkdir("d", dir_fd=current)
+            inner = os.open("d", os.O_RDONLY, dir_fd=current)
+            os.close(current)
+            current = inner
+        os.close(current)
+        bench.go.set()
+        await bench.phase(name, "Succeeded")
+        assert not bench.places.workspace("default", name).exists()
 
 
 async def test_what_is_unforeseen_is_said(cluster: Cluster, tmp_path: Path) -> None:

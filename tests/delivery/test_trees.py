@@ -40,6 +40,12 @@ def tree(tmp_path: Path) -> Path:
         (["a/?ne.txt", "top.*"], ["a/one.txt", "top.txt"]),
         (["out/**", "link.txt", "pipe.txt"], []),
         (["[a]/*"], []),
+        (["**/b/**"], ["a/b/two.log"]),
+        (["**/b/two.log", "a/*n*.t*t"], ["a/b/two.log", "a/one.txt"]),
+        (["a/**/*.log", "**/*.log/**"], ["a/b/two.log"]),
+        (["**/a/**/b/*"], ["a/b/two.log"]),
+        (["a*", "a/*/*o.l?g"], ["a/b/two.log"]),
+        (["t*p*.txt", "*o*p*t"], ["top.txt"]),
     ],
 )
 def test_patterns(tree: Path, patterns: list[str], found: list[str]) -> None:
@@ -118,3 +124,47 @@ def test_normal_paths(path: str, normal: str) -> None:
 def test_paths_that_lead_out(path: str) -> None:
     with pytest.raises(ValueError, match="workspace"):
         trees.normal(path)
+
+
+def test_no_pattern_takes_long() -> None:
+    many = "/".join(["a" * 200] * 15)
+    for pattern in ("*a" * 60 + "b", "**/a*/" * 12 + "b", "**/*a*a*a*b/" * 8 + "**", "**" + "a**" * 60 + "b"):
+        assert not trees.matches(many, [pattern])
+
+
+@pytest.fixture
+def deep(tmp_path: Path) -> Path:
+    """Deeper than a path can tell, and than Python calls itself."""
+    top = tmp_path / "deep"
+    top.mkdir()
+    current = os.open(top, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("d", dir_fd=current)
+        inner = os.open("d", os.O_RDONLY, dir_fd=current)
+        os.close(current)
+        current = inner
+    os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=current))
+    os.close(current)
+    return top
+
+
+def test_a_tree_that_is_too_deep(deep: Path) -> None:
+    try:
+        with pytest.raises(OSError, match="200 directories within each other"):
+            trees.files(deep)
+        with pytest.raises(OSError, match="200 directories within each other"):
+            trees.snapshot(deep, deep.parent / "copy", 1 << 20)
+        trees.clear(deep)
+        assert list(deep.iterdir()) == []
+    finally:
+        trees.remove(deep)
+    assert not deep.exists()
+    trees.remove(deep)
+
+
+def test_a_file_that_grows_while_it_is_copied(tree: Path) -> None:
+    """A file of /proc has no size, and yet more can be read; so it is with one whose writer is quick."""
+    found = [trees.File("status", 0)]
+    copied = tree.parent / "copy"
+    trees.copy(Path(f"/proc/{os.getpid()}"), "", found, copied, 1 << 20)
+    assert (copied / "status").read_bytes() == b""

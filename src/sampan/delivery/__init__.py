@@ -5,6 +5,7 @@ webhook.py     push events of GitHub, GitLab and Gitea: signatures and content
 groovy.py      the part of Groovy that declarative Jenkinsfiles are written in
 pipeline.py    what a declarative Jenkinsfile says
 conditions.py  whether a stage runs, and what texts with references come to
+expressions.py regular expressions of others
 checks.py      what is wrong with a commit before anything runs
 places.py      where things are kept on the node's disk
 repository.py  git, as runs use it

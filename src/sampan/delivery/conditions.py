@@ -1,13 +1,16 @@
-"""`when` of a declarative pipeline: whether a stage runs; and what texts with references come to. Pure."""
+"""`when` of a declarative pipeline: whether a stage runs; and what texts with references come to.
+
+Pure but for regular expressions, which take a process and so some time: `holds` blocks.
+"""
 
 from __future__ import annotations
 
 import fnmatch
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sampan.delivery import expressions
 from sampan.delivery.errors import PipelineError
 from sampan.delivery.groovy import Binary, Call, Not, Ref, Template
 
@@ -67,25 +70,32 @@ def _holds(call: Call, facts: Facts) -> bool:
         there = facts.branch if call.name == "branch" else facts.tag
         if not call.args and "pattern" not in call.named:
             return bool(there)
-        return bool(there) and _matches(there, call, facts)
+        return bool(there) and _matches((there,), call, facts)
     if call.name == "environment":
         wanted = text(call.named.get("value", ""), facts)
         return facts.env.get(text(call.named.get("name", ""), facts), "") == wanted
     if call.name == "equals":
         return bool(value(call.named.get("expected"), facts) == value(call.named.get("actual"), facts))
     if call.name == "changeset":
-        return any(_matches(file, call, facts) for file in facts.files)
-    return re.search(text(call.args[0] if call.args else "", facts), facts.message) is not None
+        return _matches(facts.files, call, facts)
+    return _found(text(call.args[0] if call.args else "", facts), (facts.message,), call)
 
 
-def _matches(there: str, call: Call, facts: Facts) -> bool:
+def _matches(there: Sequence[str], call: Call, facts: Facts) -> bool:
     pattern = text(call.named.get("pattern", call.args[0] if call.args else ""), facts)
     how = call.named.get("comparator", "GLOB")
     if how == "EQUALS":
-        return there == pattern
+        return pattern in there
     if how == "REGEXP":
-        return re.fullmatch(pattern, there) is not None
-    return fnmatch.fnmatchcase(there, pattern.replace("**/", "*"))
+        return _found(pattern, there, call, whole=True)
+    return any(fnmatch.fnmatchcase(each, pattern.replace("**/", "*")) for each in there)
+
+
+def _found(expression: str, there: Sequence[str], call: Call, *, whole: bool = False) -> bool:
+    try:
+        return expressions.found(expression, there, whole=whole)
+    except expressions.ExpressionError as error:
+        raise PipelineError(call.line, f"{call.name}: {error}") from error
 
 
 def value(given: Any, facts: Facts) -> Any:

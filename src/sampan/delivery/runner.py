@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 from sampan.api import codec
@@ -21,7 +21,7 @@ from sampan.api.extra.pipelineruns import POD_LABEL, ended
 from sampan.api.types import core_v1
 from sampan.client.client import FAILURES, Client
 from sampan.client.informer import Informers
-from sampan.delivery import runlog, schedule
+from sampan.delivery import runlog, schedule, trees
 from sampan.delivery.places import Places
 from sampan.delivery.runlog import RunLog
 from sampan.delivery.schedule import Key, key_of
@@ -105,12 +105,17 @@ class Runner:
 
     async def _settle(self, group: Group) -> None:
         failed = False
-        for action in schedule.decide(self._runs.all(), self._jobs, self._node):
-            # One that cannot be done must not keep the others waiting.
-            failed |= not await self._tried(action, group)
+        for key, job in self._jobs.items():
+            known = self._runs.get(key[1], key[0])
+            if known is not None and known.metadata.uid != job.run.metadata.uid:
+                job.stop("its PipelineRun was deleted")
+        # Before anything begins: a new run of the same name writes a log of its own.
         for key in self._gone - self._jobs.keys():
             await asyncio.to_thread(self._remove_files, *key)
             self._gone.discard(key)
+        for action in schedule.decide(self._runs.all(), self._jobs, self._node):
+            # One that cannot be done must not keep the others waiting.
+            failed |= not await self._tried(action, group)
         self._failures = self._failures + 1 if failed else 0
         if failed:
             self._clock.call_later(AGAIN.delay(self._failures), self._changed.set)
@@ -162,12 +167,12 @@ class Runner:
     async def _carry_out(self, key: Key, job: Job) -> None:
         last: Status = {"phase": "Aborted", "message": "the node's process ended while it ran; start it again"}
         try:
-            last = await self._work(job, lambda status: self._tell_surely(key, status))
+            last = await self._work(job, lambda status: self._tell_surely(job, status))
         except Exception as error:
             log.exception("run %s/%s failed in an unforeseen way", *key)
             last = {"phase": "Failed", "message": f"unforeseen: {type(error).__name__}: {error}; see the node's log"}
         finally:
-            await asyncio.to_thread(shutil.rmtree, self._places.workspace(*key), True)
+            await asyncio.to_thread(self._remove_tree, self._places.workspace(*key))
             if self.closing:
                 job.log.leave()
             else:
@@ -177,7 +182,7 @@ class Runner:
         try:
             known, now = self._runs.get(key[1], key[0]), self._time()
             stages = {"stages": _settled(known, now)} if known is not None and known.status.stages else {}
-            await self._tell_surely(key, {**stages, **last, "finishedAt": now})
+            await self._tell_surely(job, {**stages, **last, "finishedAt": now})
         finally:
             phase = str(last.get("phase"))
             self.ended[phase] = self.ended.get(phase, 0) + 1
@@ -213,7 +218,7 @@ class Runner:
         await asyncio.to_thread(self._sweep_files, known)
 
     def _sweep_files(self, known: set[Key]) -> None:
-        shutil.rmtree(self._places.root / "workspaces", ignore_errors=True)
+        self._remove_tree(self._places.root / "workspaces")
         for kind, suffix in (("logs", ".log"), ("artifacts", "")):
             for path in (self._places.root / kind).glob("*/*"):
                 if (path.parent.name, path.name.removesuffix(suffix)) not in known:
@@ -222,18 +227,26 @@ class Runner:
     def _remove_files(self, namespace: str, name: str) -> None:
         self._told.pop((namespace, name), None)
         self._places.log(namespace, name).unlink(missing_ok=True)
-        shutil.rmtree(self._places.artifacts(namespace, name), ignore_errors=True)
+        self._remove_tree(self._places.artifacts(namespace, name))
+
+    def _remove_tree(self, path: Path) -> None:
+        try:
+            trees.remove(path)
+        except OSError as error:
+            log.warning("%s is not removed yet, the next start tries again: %s", path, error)
 
     # --- status
 
     def _time(self) -> str:
         return rfc3339(self._clock.now())
 
-    async def _tell(self, key: Key, status: Status, *, revision: str | None = None) -> PipelineRun | None:
-        """None when the run is gone, or (with `revision`) has changed meanwhile."""
+    async def _tell(
+        self, key: Key, status: Status, *, revision: str | None = None, uid: str | None = None
+    ) -> PipelineRun | None:
+        """None when the run is gone (with `uid`: is another one), or (with `revision`) has changed meanwhile."""
         body: Status = {"status": status}
-        if revision:
-            body["metadata"] = {"resourceVersion": revision}
+        if revision or uid:
+            body["metadata"] = {"resourceVersion": revision} if revision else {"uid": uid}
         try:
             written = await self._client.patch(PipelineRun, key[1], key[0], body=body, subresource="status")
         except StatusError as error:
@@ -243,12 +256,12 @@ class Runner:
         self._runs.assume(written)
         return written
 
-    async def _tell_surely(self, key: Key, status: Status) -> None:
+    async def _tell_surely(self, job: Job, status: Status) -> None:
         """The API server may be away for a while; a run goes on and tells it later."""
-        failures = 0
+        failures, key = 0, key_of(job.run)
         while True:
             try:
-                await self._tell(key, status)
+                await self._tell(key, status, uid=job.run.metadata.uid)
                 return
             except FAILURES as error:
                 if isinstance(error, StatusError) and error.code < 500 and error.code != 429:

@@ -1,21 +1,26 @@
 """Files of a tree that somebody else writes into at the same time. No symbolic link is ever followed.
 
 Directories are opened one name at a time with O_NOFOLLOW, so a link that is put in the place of a directory while we
-look leads to an error and not out of the tree.
+look leads to an error and not out of the tree. What is deeper than DEPTH is refused, and what is larger than it was is
+not read to its end; removing alone takes trees of any depth.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
+import secrets
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
+DEPTH = 200
+"""Directories within directories: each costs a descriptor and a call of ours."""
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -72,6 +77,8 @@ def files(root: Path, path: str = "", patterns: Sequence[str] = ("**",), exclude
         with opened(root, path) as start:
             for directory, names, inner, descriptor in os.fwalk(".", dir_fd=start, follow_symlinks=False):
                 names[:] = sorted(name for name in names if name != ".git")
+                if directory.count("/") > DEPTH:
+                    raise _too_deep(directory)
                 for name in inner:
                     whole = os.path.normpath(os.path.join(directory, name))
                     if not matches(whole, patterns) or matches(whole, excludes):
@@ -90,13 +97,34 @@ def matches(path: str, patterns: Sequence[str]) -> bool:
 
 @lru_cache(256)
 def _pattern(text: str) -> re.Pattern[str]:
-    """An Ant pattern: `dir/` is all below it, `**/` any directories, `*` and `?` stay within one."""
+    """An Ant pattern: `dir/` is all below it, `**/` any directories, `*` and `?` stay within one.
+
+    What lies between two stars is taken where it first fits, for good: then no pattern takes long.
+    """
     text = text.strip().removeprefix("./")
     text = text + "**" if text.endswith("/") else text
-    made = ""
-    for part in re.split(r"(\*\*/|/\*\*$|\*\*|\*|\?)", text):
-        made += {"**/": "(?:.*/)?", "/**": "/.*", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(part, re.escape(part))
+    runs: list[list[str]] = [[]]
+    for part in text.split("/"):
+        if part == "**":
+            runs.append([])
+        else:
+            runs[-1].append(_name_pattern(part))
+    if len(runs) == 1:
+        return re.compile("/".join(runs[0]), re.DOTALL)
+    first, *middle, last = runs
+    made = "".join(f"{each}/" for each in first)
+    for run in filter(None, middle):
+        made += f"(?>(?:[^/]+/)*?{''.join(f'{each}/' for each in run)})"
+    made += f"(?:[^/]+/)*?{'/'.join(last)}" if last else ".*"
     return re.compile(made, re.DOTALL)
+
+
+def _name_pattern(part: str) -> str:
+    first, *rest = (re.escape(each).replace(r"\?", "[^/]") for each in re.split(r"\*+", part))
+    if not rest:
+        return first
+    *middle, last = rest
+    return first + "".join(f"(?>[^/]*?{each})" for each in middle) + f"[^/]*{last}(?=/|\\Z)"
 
 
 def read(root: Path, path: str, limit: int) -> bytes:
@@ -121,9 +149,16 @@ def copy(root: Path, path: str, found: Sequence[File], target: Path, limit: int)
             place = target / file.path
             place.parent.mkdir(parents=True, exist_ok=True)
             with open(place, "wb") as written:
-                shutil.copyfileobj(source, written, 1 << 20)
+                _copy(source, written, status.st_size)
             os.chmod(place, stat.S_IMODE(status.st_mode) & 0o755)
     return copied
+
+
+def _copy(source: BinaryIO, target: BinaryIO, size: int) -> None:
+    """What the file had when it was looked at: its writer may be quicker than we are, and go on for ever."""
+    while size > 0 and (block := source.read(min(size, 1 << 20))):
+        target.write(block)
+        size -= len(block)
 
 
 def snapshot(root: Path, target: Path, limit: int) -> None:
@@ -131,31 +166,34 @@ def snapshot(root: Path, target: Path, limit: int) -> None:
     target.mkdir(parents=True)
     room = [limit]
     with opened(root) as descriptor:
-        _snapshot(descriptor, target, room, top=True)
+        _snapshot(descriptor, target, room)
 
 
-def _snapshot(source: int, target: Path, room: list[int], *, top: bool = False) -> None:
+def _snapshot(source: int, target: Path, room: list[int], depth: int = 0) -> None:
+    if depth > DEPTH:
+        raise _too_deep(str(target))
     for name in sorted(os.listdir(source)):
         status = os.stat(name, dir_fd=source, follow_symlinks=False)
         place = target / name
         if stat.S_ISLNK(status.st_mode):
             os.symlink(os.readlink(name, dir_fd=source), place)
         elif stat.S_ISDIR(status.st_mode):
-            if top and name == ".git":
+            if not depth and name == ".git":
                 continue
             place.mkdir(mode=0o755)
             inner = os.open(name, _DIRECTORY, dir_fd=source)
             try:
-                _snapshot(inner, place, room)
+                _snapshot(inner, place, room, depth + 1)
             finally:
                 os.close(inner)
         elif stat.S_ISREG(status.st_mode):
             descriptor = os.open(name, _FILE, dir_fd=source)
             with open(descriptor, "rb") as file, open(place, "wb") as written:
-                room[0] -= os.fstat(descriptor).st_size
+                size = os.fstat(descriptor).st_size
+                room[0] -= size
                 if room[0] < 0:
                     raise OSError(27, "the workspace is too large", name)
-                shutil.copyfileobj(file, written, 1 << 20)
+                _copy(file, written, size)
             os.chmod(place, stat.S_IMODE(status.st_mode) & 0o755)
             os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns))
 
@@ -189,11 +227,13 @@ def _made(current: int, path: str) -> int:
     return current
 
 
-def _put(source: Path, target: int) -> None:
+def _put(source: Path, target: int, depth: int = 0) -> None:
     try:
+        if depth > DEPTH:
+            raise _too_deep(str(source))
         for entry in sorted(os.scandir(source), key=lambda each: each.name):
             if entry.is_dir(follow_symlinks=False):
-                _put(Path(entry.path), _made(target, entry.name))
+                _put(Path(entry.path), _made(target, entry.name), depth + 1)
                 continue
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(entry.name, dir_fd=target)
@@ -209,14 +249,46 @@ def _put(source: Path, target: int) -> None:
 
 
 def clear(root: Path, path: str = "") -> None:
-    """Remove all that is in a directory of the tree. shutil.rmtree follows no link where it can work by descriptor."""
+    """Remove all that is in a directory of the tree. Raises OSError, also when others write into it meanwhile."""
     try:
         with opened(root, path) as directory:
-            for name in os.listdir(directory):
-                status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-                if stat.S_ISDIR(status.st_mode):
-                    shutil.rmtree(name, dir_fd=directory)
-                else:
-                    os.unlink(name, dir_fd=directory)
+            _clear(directory)
     except FileNotFoundError:
         return
+
+
+def _clear(top: int) -> None:
+    """Directories within directories are moved up first, so that no depth is too deep."""
+    waiting = True
+    while waiting:
+        waiting = False
+        for name in os.listdir(top):
+            if not _unlinked(name, top):
+                inner = os.open(name, _DIRECTORY, dir_fd=top)
+                try:
+                    for each in os.listdir(inner):
+                        if not _unlinked(each, inner):
+                            os.rename(each, f".{secrets.token_hex(8)}", src_dir_fd=inner, dst_dir_fd=top)
+                            waiting = True
+                finally:
+                    os.close(inner)
+                os.rmdir(name, dir_fd=top)
+
+
+def _unlinked(name: str, directory: int) -> bool:
+    """False for a directory."""
+    if stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
+        return False
+    os.unlink(name, dir_fd=directory)
+    return True
+
+
+def remove(root: Path) -> None:
+    """Remove a tree, whatever somebody has made of it. Raises OSError."""
+    clear(root)
+    with contextlib.suppress(FileNotFoundError):
+        root.rmdir()
+
+
+def _too_deep(path: str) -> OSError:
+    return OSError(errno.ENAMETOOLONG, f"more than {DEPTH} directories within each other", path[:200])

@@ -31,7 +31,7 @@ T = TypeVar("T")
 ARTIFACTS = 1 << 30
 """Bytes that a run may archive; the same for each stash and for the workspace when it is built."""
 REPORTS, REPORT = 500, 16 << 20
-"""Test reports of one junit step, and bytes of one."""
+"""Test reports of one junit step, and bytes of all of them, which are in memory at once."""
 ROLLOUT = "10m"
 """How long a rollout may take."""
 
@@ -139,10 +139,14 @@ class PodExecutor:
     async def reports(self, directory: str, patterns: Sequence[str]) -> Sequence[tuple[str, bytes]]:
         def work() -> list[tuple[str, bytes]]:
             found = trees.files(self._job.workspace, directory, patterns)
-            if len(found) > REPORTS or any(file.size > REPORT for file in found):
-                raise StepFailed(f"junit: more than {REPORTS} reports, or one of more than {REPORT >> 20} MiB")
-            prefix = f"{directory}/" if directory else ""
-            return [(file.path, trees.read(self._job.workspace, prefix + file.path, REPORT)) for file in found]
+            prefix, room, read = f"{directory}/" if directory else "", REPORT, list[tuple[str, bytes]]()
+            for file in found:
+                # Their sizes may have grown since they were listed.
+                read.append((file.path, trees.read(self._job.workspace, prefix + file.path, room + 1)))
+                room -= len(read[-1][1])
+                if len(found) > REPORTS or room < 0:
+                    raise StepFailed(f"junit: more than {REPORTS} reports, or {REPORT >> 20} MiB together")
+            return read
 
         return await _of_files("junit", work)
 
@@ -172,7 +176,7 @@ class PodExecutor:
     async def check_out(self, directory: str) -> None:
         place = await self._checked_out()
         await _of_files("checkout", lambda: trees.put(place, self._job.workspace, directory))
-        await asyncio.to_thread(shutil.rmtree, place)
+        await asyncio.to_thread(trees.remove, place)
 
     async def _checked_out(self) -> Path:
         """The commit's files, in a place that no pod sees."""

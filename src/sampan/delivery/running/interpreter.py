@@ -143,7 +143,7 @@ class Interpreter:
         error: BaseException | None = None
         try:
             scope = await self._environment(scope, stage.environment)
-            if not _wanted(stage, scope):
+            if not await _wanted(stage, scope):
                 await self._skip_this(stage, scope)
                 return
             await self._say(scope)(f"stage {stage.name}")
@@ -323,9 +323,11 @@ def _slot(agent: Agent) -> Slot | None:
     return None if agent.none else Slot(agent)
 
 
-def _wanted(stage: Stage, scope: Scope) -> bool:
+async def _wanted(stage: Stage, scope: Scope) -> bool:
+    if not stage.when:
+        return True
     try:
-        return conditions.holds(stage.when, scope.facts)
+        return await asyncio.to_thread(conditions.holds, stage.when, scope.facts)
     except PipelineError as error:
         raise StepFailed(str(error)) from error
 

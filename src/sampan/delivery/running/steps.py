@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sampan.delivery.pipeline import UNITS, Step
@@ -89,16 +91,20 @@ async def _junit(arguments: Arguments, scope: Scope, world: World) -> None:
         if scope.flag(arguments.get("allowEmptyResults")):
             return
         raise StepFailed(f"junit: no report is called {', '.join(patterns)}")
+    report = await asyncio.to_thread(_together, found)
+    await world.say(scope)(str(report))
+    bad = report.failed and not scope.flag(arguments.get("skipMarkingBuildUnstable"))
+    world.mark(scope, Result.UNSTABLE if bad else Result.SUCCESS, str(report))
+
+
+def _together(found: Sequence[tuple[str, bytes]]) -> junit.Report:
     reports = []
     for path, data in found:
         try:
             reports.append(junit.read(data))
         except junit.Unreadable as error:
             raise StepFailed(f"junit: {path}: {error}") from error
-    report = junit.together(reports)
-    await world.say(scope)(str(report))
-    bad = report.failed and not scope.flag(arguments.get("skipMarkingBuildUnstable"))
-    world.mark(scope, Result.UNSTABLE if bad else Result.SUCCESS, str(report))
+    return junit.together(reports)
 
 
 async def _check_out(arguments: Arguments, scope: Scope, world: World) -> None:
@@ -112,6 +118,8 @@ async def _sleep(arguments: Arguments, scope: Scope, world: World) -> None:
     unit = scope.text(arguments.get("unit", "SECONDS"))
     try:
         seconds = float(scope.text(arguments["time"])) * UNITS[unit]
+        if not 0 <= seconds < math.inf:
+            raise ValueError(seconds)
     except (ValueError, KeyError) as error:
         raise StepFailed(f"sleep needs a number and a unit of {', '.join(UNITS)}") from error
     await world.clock.sleep(seconds)
