@@ -19,7 +19,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("cluster")
     group.add_argument("--name", default=default.name, help="name of the cluster (default: %(default)s)")
     group.add_argument("--data-root", type=Path, default=DATA_ROOT, help="where state lives (default: %(default)s)")
-    group.add_argument("--run-root", type=Path, default=RUN_ROOT, help=argparse.SUPPRESS)
+    group.add_argument("--run-root", type=Path, help=argparse.SUPPRESS)
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -68,10 +68,11 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 def read(options: argparse.Namespace) -> ClusterConfig:
     """The cluster's kept settings, overridden by what was given now."""
-    given: dict[str, Any] = {"name": options.name, "data_root": options.data_root, "run_root": options.run_root}
+    given: dict[str, Any] = {"name": options.name, "data_root": options.data_root}
     kept = Path(options.data_root) / options.name / KEPT
     if kept.exists():
         given |= {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(kept.read_text()).items()}
+    given["run_root"] = Path(given.get("run_root", RUN_ROOT))
     for field in dataclasses.fields(ClusterConfig):
         value = getattr(options, field.name, None)
         if value is not None:
@@ -83,7 +84,7 @@ def read(options: argparse.Namespace) -> ClusterConfig:
 
 
 def keep(cluster: ClusterConfig) -> None:
-    own = ("name", "data_root", "run_root")
-    values = {k: v for k, v in dataclasses.asdict(cluster).items() if k not in own}
+    values = {k: v for k, v in dataclasses.asdict(cluster).items() if k not in ("name", "data_root")}
+    values["run_root"] = str(cluster.run_root)
     cluster.data_dir.mkdir(parents=True, exist_ok=True, mode=0o711)
     (cluster.data_dir / KEPT).write_text(json.dumps(values, indent=1) + "\n")
