@@ -8,7 +8,7 @@ import pytest
 
 from sampan.cli import cluster_options
 from sampan.cli.context import CommandError
-from sampan.config import ClusterConfig
+from sampan.config import RUN_ROOT, ClusterConfig
 
 
 def parse(tmp_path: Path, *arguments: str) -> ClusterConfig:
@@ -29,7 +29,13 @@ def test_settings_are_kept_for_the_next_start(tmp_path: Path) -> None:
     assert again.api_port == 7443
     assert again.bind_addresses == ("127.0.0.1", "::1")
     assert parse(tmp_path, "--api-port", "8443").api_port == 8443
+    assert again.run_root == RUN_ROOT
     assert "name" not in json.loads((tmp_path / "sampan" / "cluster.json").read_text())
+
+
+def test_every_command_finds_where_a_cluster_runs(tmp_path: Path) -> None:
+    cluster_options.keep(parse(tmp_path, "--run-root", "/run/elsewhere"))
+    assert parse(tmp_path).run_dir == Path("/run/elsewhere/sampan")
 
 
 @pytest.mark.parametrize(

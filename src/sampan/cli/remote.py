@@ -90,7 +90,7 @@ def served(options: argparse.Namespace, context: Context) -> ClusterConfig:
             "error: the git server answers on the machine of its cluster, and this context is another one: "
             "run this there, or choose it with --context"
         )
-    where = argparse.Namespace(name=local.name, data_root=local.data_root, run_root=ClusterConfig().run_root)
+    where = argparse.Namespace(name=local.name, data_root=local.data_root)
     cluster = cluster_options.read(where)
     if not cluster.git_port:
         raise CommandError(f"error: cluster {cluster.name} serves no git: sampan up --git-port 8418 switches it on")
