@@ -115,6 +115,57 @@ async def test_the_header_reaches_git(asked: tuple[str, list[str | None]]) -> No
     assert "Basic eDp5" in headers
 
 
+async def test_a_token_does_not_follow_a_redirect(tmp_path: Path) -> None:
+    """Git would send it to the other server with all but the first request."""
+    seen: list[tuple[str, str | None]] = []
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append(("GET", self.headers.get("Authorization")))
+            said = (b"version 2\n", b"ls-refs=unborn\n", b"fetch=shallow\n", b"object-format=sha1\n")
+            lines = b"".join(b"%04x%s" % (len(line) + 4, line) for line in said)
+            body = b"001e# service=git-upload-pack\n0000" + lines + b"0000"
+            self.send_response(200)
+            self.send_header("Content-Type", "application/x-git-upload-pack-advertisement")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            seen.append(("POST", self.headers.get("Authorization")))
+            self.send_error(403)
+
+        def log_message(self, *words: object) -> None:
+            return
+
+    class Redirecting(Elsewhere):
+        def do_GET(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", f"http://127.0.0.1:{other.server_port}{self.path}")
+            self.end_headers()
+
+    with (
+        ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as other,
+        ThreadingHTTPServer(("127.0.0.1", 0), Redirecting) as first,
+    ):
+        threads = [threading.Thread(target=each.serve_forever) for each in (other, first)]
+        for thread in threads:
+            thread.start()
+        try:
+            # Over plain HTTP, for which `environment` gives nothing: its settings for https, rewritten.
+            url = f"https://127.0.0.1:{first.server_port}/b.git"
+            made = keys.environment(url, "web-git", {"password": "t0ken"}, tmp_path)
+            plain = {name: value.replace("https://", "http://") for name, value in made.items()}
+            with pytest.raises(GitError):
+                await repository.resolve_there(url.replace("https://", "http://"), "refs/heads/main", plain)
+        finally:
+            for each in (other, first):
+                each.shutdown()
+            for thread in threads:
+                thread.join()
+    assert [each for each in seen if each[1]] == []
+
+
 @pytest.mark.cluster(nodes=0, controllers=())
 async def test_fields_of_a_secret(cluster: Cluster) -> None:
     assert await keys.read(cluster.client, "default", "web-git") is None

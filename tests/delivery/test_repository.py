@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -131,3 +134,62 @@ def test_no_name_leads_out_of_its_place(tmp_path: Path) -> None:
     for name in ("..", "a/b", "", "-x", "A", "a..b"):
         with pytest.raises(ValueError, match="no name of an object"):
             places.log("default", name)
+
+
+def processes(word: str) -> list[str]:
+    """Those whose command has the word."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = each.read_bytes()
+        except OSError:
+            continue
+        if word.encode() in command:
+            found.append(command.decode())
+    return found
+
+
+async def test_a_server_that_never_answers_leaves_no_process(bare: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/silent.git"
+        with pytest.raises(GitError, match=r"git ls-remote took longer than 0.5 s"):
+            await repository.git("ls-remote", "--", url, time=0.5)
+        assert processes(url) == []
+        fetching = asyncio.ensure_future(repository.fetch(bare, url, "refs/heads/main", "0" * 40))
+        while not any("remote-http" in each for each in processes(url)):
+            await asyncio.sleep(0.01)
+        fetching.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await fetching
+        assert processes(url) == []
+
+
+async def test_a_repository_that_is_too_large_leaves_nothing(
+    origin: Path, commit: Commit, bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repository, "LARGEST", 1 << 20)
+    (origin / "large").write_bytes(os.urandom(3 << 20))
+    made = commit()
+    with pytest.raises(GitError):
+        await repository.fetch(bare, f"file://{origin}", "refs/heads/main", made)
+    assert not await repository.has(bare, made)
+    assert sum(each.stat().st_size for each in bare.rglob("*") if each.is_file()) < 1 << 20
+
+
+async def test_a_commit_is_checked_out_several_times_at_once(origin: Path, commit: Commit, tmp_path: Path) -> None:
+    made = commit(a_txt="1")
+    await asyncio.gather(*(repository.check_out(origin, made, tmp_path / f"work-{at}") for at in range(6)))
+    assert all((tmp_path / f"work-{at}" / "a.txt").read_text() == "1" for at in range(6))
+    assert await repository.git("for-each-ref", "refs/sampan", directory=origin) == b""
+
+
+async def test_commits_of_runs_that_are_forgotten_are_given_up(origin: Path, commit: Commit, bare: Path) -> None:
+    commits = [commit(a_txt=str(at)) for at in range(3)]
+    for each in commits:
+        await repository.fetch(bare, f"file://{origin}", "refs/heads/main", each)
+    await repository.git("update-ref", f"refs/sampan/run-{commits[0]}", commits[0], directory=bare)
+    await repository.git("update-ref", "refs/heads/main", commits[0], directory=bare)
+    await repository.give_up(bare, keep={commits[2]})
+    left = (await repository.git("for-each-ref", "--format=%(refname)", directory=bare)).decode().split()
+    assert left == ["refs/heads/main", f"refs/sampan/{commits[2]}"]
+    await repository.give_up(bare, keep={commits[2]})

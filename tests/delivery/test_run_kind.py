@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from sampan.api.errors import StatusError
-from sampan.api.extra.pipelinerun_v1 import PipelineRun, PipelineRunSpec, RunSource, RunTrigger
+from sampan.api.extra.pipelinerun_v1 import PipelineRun, PipelineRunSpec, PipelineRunStatus, RunSource, RunTrigger
+from sampan.api.extra.sampan_v1 import App, AppGit, AppSource, AppSpec
 from sampan.api.types import meta_v1
 from sampan.testing.cluster import Cluster
 
@@ -53,6 +54,36 @@ async def test_what_a_run_may_not_say(cluster: Cluster, spec: dict[str, Any], wo
         await cluster.client.create(run(**spec))
     assert refused.value.code == 422
     assert words in str(refused.value)
+
+
+SECRET_URLS = (
+    *("https://ann:t0ken@forge.example/a.git", "https://t0ken@forge.example/a.git"),
+    *("ssh://git:t0ken@forge.example/a.git", "https://forge.example/a b.git", "https://[::1/a.git"),
+)
+
+
+@pytest.mark.parametrize("url", SECRET_URLS)
+async def test_an_address_holds_no_keys(cluster: Cluster, url: str) -> None:
+    """Who may read runs and apps is not always who may read Secrets."""
+    with pytest.raises(StatusError, match="spec.source.url: Invalid value") as refused:
+        await cluster.client.create(run(source=RunSource(url=url, ref="refs/heads/main", commit=COMMIT)))
+    assert "t0ken" not in str(refused.value)
+    app = App(
+        metadata=meta_v1.ObjectMeta(name="web", namespace="default"),
+        spec=AppSpec(source=AppSource(git=AppGit(url=url), image="web:1")),
+    )
+    with pytest.raises(StatusError, match="spec.source.git.url: Invalid value") as refused:
+        await cluster.client.create(app)
+    assert "t0ken" not in str(refused.value)
+
+
+async def test_nobody_writes_a_status_but_where_it_is_written(cluster: Cluster) -> None:
+    forged = msgspec.structs.replace(run(), status=PipelineRunStatus(phase="Succeeded", number=7, node="there"))
+    made = await cluster.client.create(forged)
+    assert made.status == PipelineRunStatus(phase="Pending")
+    body = {"status": {"phase": "Succeeded"}, "spec": {"abort": True}}
+    patched = await cluster.client.patch(PipelineRun, made.metadata.name or "", "default", body=body)
+    assert (patched.status, patched.spec.abort) == (made.status, True)
 
 
 async def test_names_are_short_enough_for_those_of_pods(cluster: Cluster) -> None:

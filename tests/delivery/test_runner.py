@@ -198,6 +198,9 @@ async def test_after_a_restart_a_lost_run_is_aborted_and_its_pods_are_gone(clust
     await cluster.client.create(pod)
     left = Places(tmp_path).log("default", "gone-before")
     left.write_text("")
+    key = Places(tmp_path).secrets / "tmp" / "ssh-privatekey"
+    key.parent.mkdir(parents=True)
+    key.write_text("a key")
     async with running(cluster, tmp_path) as bench:
         run = await bench.phase(name, "Aborted")
         assert run.status.message == "the node's process ended while it ran; start it again"
@@ -205,6 +208,8 @@ async def test_after_a_restart_a_lost_run_is_aborted_and_its_pods_are_gone(clust
         assert (await cluster.client.list(core_v1.Pod, "default")).items == ()
         assert (await bench.lines(name))[0] == "begun"
         assert not left.exists()
+        assert not key.exists()
+        assert bench.places.root.stat().st_mode & 0o777 == 0o700
 
 
 async def test_old_runs_are_forgotten_with_their_logs(

@@ -61,9 +61,11 @@ def environment(url: str, secret: str, fields: Mapping[str, str], directory: Pat
         raise KeysError(f"Secret {secret} is not sent to {url}, where everybody on the way can read it: use https://")
     pair = f"{fields.get(USER) or TOKEN_USER}:{fields[PASSWORD]}".encode()
     parts = urlsplit(url)
-    # Only to this server: a redirect elsewhere does not get it.
+    # Only to this server: git would hand it on to where a redirect leads.
     return {
-        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_COUNT": "2",
+        "GIT_CONFIG_KEY_1": "http.followRedirects",
+        "GIT_CONFIG_VALUE_1": "false",
         "GIT_CONFIG_KEY_0": f"http.https://{parts.netloc.rpartition('@')[2]}/.extraHeader",
         "GIT_CONFIG_VALUE_0": f"Authorization: Basic {base64.b64encode(pair).decode()}",
     }
@@ -78,6 +80,8 @@ def _ssh(secret: str, fields: Mapping[str, str], directory: Path) -> dict[str, s
         _write(directory / field, fields[field].rstrip("\n") + "\n")
     options = {
         "BatchMode": "yes",
+        "ConnectTimeout": "20",
+        "ServerAliveInterval": "20",
         "IdentitiesOnly": "yes",
         "IdentityAgent": "none",
         "IdentityFile": str(directory / KEY),

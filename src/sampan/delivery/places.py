@@ -31,6 +31,11 @@ class Places:
         """All that a run needs while it runs; gone afterwards."""
         return self.root / "workspaces" / _safe(namespace) / _safe(run)
 
+    @property
+    def secrets(self) -> Path:
+        """Keys while git needs them; what a crash leaves goes with the workspaces."""
+        return self.root / "workspaces" / ".secrets"
+
     def log(self, namespace: str, run: str) -> Path:
         return self.root / "logs" / _safe(namespace) / f"{_safe(run)}.log"
 

@@ -7,18 +7,31 @@ ways to other repositories that run commands are closed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
+import secrets
 import shutil
-from collections.abc import Mapping
+import signal
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 PROTOCOLS = "https:http:ssh:git:file"
 """Ways to a repository; git knows others that run commands."""
 TIME = 300.0
 """Seconds that a command may take."""
+LARGEST = 4 << 30
+"""Bytes of a file that git writes, and so of what is fetched at once."""
+KEPT = "refs/sampan/"
+"""Refs that keep what was fetched."""
 _COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
-_SETTINGS = ("core.hooksPath=/dev/null", "protocol.ext.allow=never", "safe.directory=*", "gc.autoDetach=false")
+_SETTINGS = (
+    *("core.hooksPath=/dev/null", "protocol.ext.allow=never", "safe.directory=*", "gc.autoDetach=false"),
+    # A pack is there whole or not at all; loose objects of a fetch that was cut short would look like all of it.
+    "fetch.unpackLimit=1",
+    # A server that sends next to nothing is given up, even when we are no more.
+    *("http.lowSpeedLimit=1000", "http.lowSpeedTime=60"),
+)
 _NOBODY = {"HOME": "/nonexistent", "GIT_CONFIG_GLOBAL": "/dev/null"}
 """git runs as root, but for others: root's keys, passwords and settings are not theirs."""
 
@@ -30,7 +43,7 @@ class GitError(Exception):
 async def git(
     *words: str, directory: Path | None = None, time: float = TIME, environ: Mapping[str, str] | None = None
 ) -> bytes:
-    """What the command writes. Raises GitError; a cancelled command is killed."""
+    """What the command writes. Raises GitError; a cancelled command is killed, with those that it has started."""
     program = shutil.which("git")
     if program is None:
         raise GitError("git is missing; as root: apt-get install git")
@@ -38,11 +51,13 @@ async def git(
     plain = {key: value for key, value in os.environ.items() if not key.startswith(("GIT_", "SSH_"))}
     set_ = {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": PROTOCOLS, "GIT_LFS_SKIP_SMUDGE": "1", **_NOBODY}
     process = await asyncio.create_subprocess_exec(
+        *("/bin/sh", "-c", f'ulimit -f {LARGEST // 512}; exec "$@"', "sh"),
         *(program, *(word for setting in _SETTINGS for word in ("-c", setting)), *where, *words),
         env={**plain, **(environ or {}), **set_},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
     )
     try:
         async with asyncio.timeout(time):
@@ -51,7 +66,8 @@ async def git(
         raise GitError(f"git {words[0]} took longer than {time:g} s") from error
     finally:
         if process.returncode is None:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
     if process.returncode:
         raise GitError(_said(err.decode(errors="replace"), process.returncode))
@@ -85,7 +101,7 @@ async def fetch(repository: Path, url: str, ref: str, commit: str, keys: Mapping
     """
     if await has(repository, commit):
         return
-    kept, words = f"refs/sampan/{commit}", ("fetch", "--quiet", "--no-tags", "--", url)
+    kept, words = f"{KEPT}{commit}", ("fetch", "--quiet", "--no-tags", "--", url)
     try:
         await git(*words, f"{_commit(commit)}:{kept}", directory=repository, environ=keys)
     except GitError as first:
@@ -93,8 +109,20 @@ async def fetch(repository: Path, url: str, ref: str, commit: str, keys: Mapping
             await git(*words, f"+{ref}:{kept}", directory=repository, environ=keys)
         except GitError as second:
             raise GitError(f"{url}: {second}") from first
+    finally:
+        # What a killed git has left. A push has a directory of its own until it is taken.
+        for path in (repository / "objects" / "pack").glob("tmp_*"):
+            path.unlink(missing_ok=True)
     if not await has(repository, commit):
         raise GitError(f"{url}: {ref} has no commit {commit} any more; push it again")
+
+
+async def give_up(repository: Path, keep: Collection[str]) -> None:
+    """Let go of what was fetched for runs, but for these commits; git's own collection removes it in time."""
+    listed = await git("for-each-ref", "--format=%(refname)", KEPT, directory=repository)
+    for ref in listed.decode().split():
+        if ref.removeprefix(KEPT) not in keep:
+            await git("update-ref", "-d", ref, directory=repository)
 
 
 async def resolve(repository: Path, ref: str) -> str:
@@ -168,10 +196,12 @@ async def check_out(repository: Path, commit: str, directory: Path, *, history: 
     """
     directory.mkdir(parents=True, exist_ok=True)
     await git("init", "--quiet", str(directory))
-    ref = f"refs/sampan/run-{_commit(commit)}"
+    ref = f"{KEPT}run-{_commit(commit)}-{secrets.token_hex(4)}"
     # Under a name of its own, so that every git gives it out, whatever the branch is by now.
     await git("update-ref", ref, commit, directory=repository)
-    words = ("fetch", "--quiet", "--no-tags", f"--depth={history}", "--", f"file://{repository}", ref)
-    await git(*words, directory=directory)
-    await git("update-ref", "-d", ref, directory=repository)
+    try:
+        words = ("fetch", "--quiet", "--no-tags", f"--depth={history}", "--", f"file://{repository}", ref)
+        await git(*words, directory=directory)
+    finally:
+        await git("update-ref", "-d", ref, directory=repository)
     await git("checkout", "--quiet", "--detach", commit, directory=directory)

@@ -17,7 +17,7 @@ from typing import Any
 from sampan.api import codec
 from sampan.api.errors import StatusError
 from sampan.api.extra.pipelinerun_v1 import PipelineRun
-from sampan.api.extra.pipelineruns import POD_LABEL, ended
+from sampan.api.extra.pipelineruns import POD_LABEL, commit_of, ended
 from sampan.api.types import core_v1
 from sampan.client.client import FAILURES, Client
 from sampan.client.informer import Informers
@@ -218,6 +218,9 @@ class Runner:
         await asyncio.to_thread(self._sweep_files, known)
 
     def _sweep_files(self, known: set[Key]) -> None:
+        # Scripts, keys, artifacts, pushed sources: none of it is for others who have an account on this machine.
+        self._places.root.mkdir(parents=True, exist_ok=True)
+        self._places.root.chmod(0o700)
         self._remove_tree(self._places.root / "workspaces")
         for kind, suffix in (("logs", ".log"), ("artifacts", "")):
             for path in (self._places.root / kind).glob("*/*"):
@@ -310,6 +313,14 @@ class Runner:
             and (each.status.number or 0) < (run.status.number or 0)
         ]
         return max(runs, key=lambda each: each.status.number or 0, default=None)
+
+    def commits(self, run: PipelineRun) -> set[str]:
+        """Those that runs of the same app, this one too, are about."""
+        return {
+            commit_of(each)
+            for each in self._runs.all()
+            if (each.metadata.namespace, each.spec.app) == (run.metadata.namespace, run.spec.app)
+        }
 
     async def _asked(self, key: Key) -> PipelineRun | None:
         """A run that was made just now may not have come by the watch."""

@@ -185,11 +185,14 @@ async def _fetched(site: Site, run: PipelineRun, url: str, bare: Path) -> str:
         fields = await keys.read(site.client, run.metadata.namespace or "", secret) or {}
     except FAILURES as error:
         raise Refused(f"secret {secret}: {error}") from error
-    with tempfile.TemporaryDirectory(prefix="sampan-keys-") as directory:
+    site.places.secrets.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.TemporaryDirectory(dir=site.places.secrets) as directory:
         opened = await asyncio.to_thread(keys.environment, url, secret, fields, Path(directory))
         try:
             commit = source.commit or await repository.resolve_there(url, source.ref, opened)
             await repository.fetch(bare, url, source.ref, commit, opened)
+            # Of a run that is forgotten nothing has to stay.
+            await repository.give_up(bare, {commit, *site.runner.commits(run)})
         except GitError as error:
             hint = "" if fields else f"; for a private repository make Secret {secret} (docs/deploy.md)"
             raise Refused(f"{error}{hint}") from error

@@ -32,6 +32,7 @@ def package(script: object) -> dict[str, str]:
         (["index.js"], package(7), "", "there are no tests"),
         (["index.js"], {"package.json": "{"}, "", "there are no tests"),
         (["index.js"], {"package.json": "[]"}, "", "there are no tests"),
+        (["index.js"], {"package.json": "[" * 100_000}, "", "there are no tests"),
     ],
 )
 def test_which_tests_there_are(files: list[str], texts: dict[str, str], command: str, why: str) -> None:

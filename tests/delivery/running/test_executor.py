@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from sampan.api.extra.pipelinerun_v1 import PipelineRun
 from sampan.api.extra.sampan_v1 import App, AppStatus
 from sampan.api.types import meta_v1
+from sampan.config import ClusterConfig
 from sampan.delivery.running import executor
+from sampan.delivery.running.contracts import StepFailed
 from sampan.delivery.running.lines import LONGEST, Lines
 
 
@@ -54,6 +58,38 @@ def test_why_a_rollout_failed() -> None:
     assert executor._why(App(), said) == "something else"
     assert executor._why(None, ["after 600 s it is not done"]) == "after 600 s it is not done"
     assert executor._why(None, []) == "it was not deployed"
+
+
+async def test_a_description_that_is_a_link_is_not_read(tmp_path: Path) -> None:
+    """`sampan deploy` runs as root, and would quote the node's file in the run's log."""
+    origin = tmp_path / "origin"
+    subprocess.run(["git", "init", "-q", "-b", "main", str(origin)], check=True)
+    (origin / "app.yaml").symlink_to("/etc/shadow")
+    who = ("-c", "user.name=Ann", "-c", "user.email=ann@example.com")
+    for words in (("add", "-A"), (*who, "commit", "-q", "-m", "x")):
+        subprocess.run(["git", "-C", str(origin), *words], check=True)
+    head = subprocess.run(["git", "-C", str(origin), "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+    job = executor.Job(
+        run=PipelineRun(metadata=meta_v1.ObjectMeta(name="web-1", namespace="default")),
+        cluster=ClusterConfig(data_root=tmp_path),
+        bare=origin,
+        commit=head.stdout.strip(),
+        subject="x",
+        url="https://forge.example/web.git",
+        branch="main",
+        root=tmp_path / "run",
+        artifacts=tmp_path / "artifacts",
+        kubeconfig=tmp_path / "kubeconfig",
+    )
+    said: list[str] = []
+
+    async def say(line: str) -> None:
+        said.append(line)
+
+    nobody = cast(Any, None)
+    with pytest.raises(StepFailed, match="app.yaml is a link that leads out"):
+        await executor.PodExecutor(job, nobody, nobody, nobody).deploy("web:1", say)
+    assert said == []
 
 
 async def test_lines_of_pieces() -> None:

@@ -11,7 +11,7 @@ from sampan.api import names
 from sampan.api.defaults.document import Document, fill, section
 from sampan.api.errors import FieldError, forbidden, invalid, not_supported, required
 from sampan.api.extra.pipelinerun_v1 import PipelineRun, RunSource
-from sampan.api.extra.validation import NAME_LENGTH
+from sampan.api.extra.validation import NAME_LENGTH, repository_url
 from sampan.api.types import meta_v1
 from sampan.api.validation.checks import Errors, named
 
@@ -103,6 +103,8 @@ def _source(errors: Errors, source: RunSource, *, by_hand: bool) -> None:
     path = "spec.source"
     if source.url and not source.url.startswith(SCHEMES):
         errors.append(invalid(f"{path}.url", source.url, f"must begin with one of {', '.join(SCHEMES)}"))
+    elif source.url:
+        repository_url(errors, f"{path}.url", source.url)
     if not source.commit and not by_hand:
         errors.append(required(f"{path}.commit", "the commit's full name, 40 hexadecimal digits"))
     elif source.commit and _COMMIT.match(source.commit) is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
@@ -16,6 +17,7 @@ from sampan.api.validation.checks import Errors, amount, named, not_negative
 TYPES = ("batch", "cron", "daemon", "stateful", "stateless")
 PROTOCOLS = ("TCP", "UDP")
 INSTRUMENTS = ("none", "python")
+URL_LENGTH = 2048
 NAME_LENGTH = 40
 """Names of the objects that an app expands to are longer: pods, releases, claims."""
 
@@ -82,8 +84,28 @@ def _source(errors: Errors, source: AppSource) -> None:
         errors.append(invalid(f"{path}.path", "", "must name a folder; . is the one that `sampan deploy` runs in"))
     if source.git is not None and not source.git.url:
         errors.append(required(f"{path}.git.url", "the repository's address, such as https://example.com/web.git"))
+    elif source.git is not None:
+        repository_url(errors, f"{path}.git.url", source.git.url)
     if source.image is not None and (not source.image or source.image.strip() != source.image or " " in source.image):
         errors.append(invalid(f"{path}.image", source.image, "must be an image's name without spaces, such as web:1"))
+
+
+def repository_url(errors: Errors, path: str, url: str) -> None:
+    """No keys in it: who may read the object is not always who may read Secrets."""
+    if not url.isprintable() or " " in url or len(url) > URL_LENGTH:
+        errors.append(invalid(path, url[:100], f"must be printable, without spaces, of {URL_LENGTH} letters at most"))
+        return
+    try:
+        parts = urlsplit(url) if "://" in url else None
+        named = parts is not None and parts.username is not None and parts.scheme in ("http", "https")
+        secret = parts is not None and parts.password is not None
+    except ValueError as error:
+        errors.append(invalid(path, "", f"must be an address: {error}"))
+        return
+    if secret or named:
+        hidden = f"{url.partition('://')[0]}://****@{url.partition('://')[2].rpartition('@')[2]}"
+        text = "must hold no user, password or token: put them into Secret APP-git (username, password)"
+        errors.append(invalid(path, hidden, text))
 
 
 def _size(errors: Errors, spec: AppSpec) -> None:

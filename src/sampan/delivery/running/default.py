@@ -37,7 +37,7 @@ def tests(files: Collection[str], texts: Mapping[str, str]) -> tuple[str, str]:
 def _npm(text: str) -> str:
     try:
         document: Any = json.loads(text) if text else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     scripts = document.get("scripts") if isinstance(document, dict) else None
     script = scripts.get("test") if isinstance(scripts, dict) else None

@@ -230,9 +230,7 @@ class PodExecutor:
             return self._clean_image
 
     async def _built(self, place: Path, say: Say) -> str:
-        link = await asyncio.to_thread(trees.leads_out, place)
-        if link:
-            raise StepFailed(f"{link} is a link that leads out of the repository; such a folder is not built")
+        await _closed(place)
         self._copy = place
         words = (*self._deploy(place), "--build-only")
         code, printed = await commands.sampan(words, self._job.kubeconfig, say)
@@ -242,7 +240,9 @@ class PodExecutor:
 
     async def deploy(self, image: str, say: Say) -> Deployed:
         if self._copy is None:
-            self._copy = await self._checked_out()
+            place = await self._checked_out()
+            await _closed(place)
+            self._copy = place
         # Flags in one word: what somebody has written may begin with a hyphen.
         words = [*self._deploy(self._copy), f"--image={image}", f"--git={self._job.url}#{self._job.branch}"]
         words += ["--timeout", ROLLOUT, *((f"--message={self._job.subject}",) if self._job.subject else ())]
@@ -270,6 +270,13 @@ class PodExecutor:
             return await self._client.get(App, self._job.app, self._job.namespace)
         except FAILURES:
             return None
+
+
+async def _closed(place: Path) -> None:
+    """Raises StepFailed when what the command reads there may be a file of the node."""
+    link = await asyncio.to_thread(trees.leads_out, place)
+    if link:
+        raise StepFailed(f"{link} is a link that leads out of the repository; such a folder is not built or deployed")
 
 
 def _why(app: App | None, said: Sequence[str]) -> str:
