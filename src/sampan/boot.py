@@ -18,6 +18,7 @@ import ssl
 import sys
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -320,7 +321,7 @@ async def run_node(cluster: ClusterConfig, node: Node, channel: Channel) -> None
             collector,
             Access(client, node.name),
             config.places,
-            metrics=lambda: (*network.samples(), *monitor.samples(), *delivery.samples(), *volumes.samples()),
+            metrics=lambda: chain(*(each.samples() for each in (network, monitor, delivery, pushes.counts, volumes))),
             more={"monitor": monitor.answer, "delivery": delivery.answer},
         )
         directory = cluster.pki_dir

@@ -23,6 +23,7 @@ from sampan.api.types.meta_v1 import ObjectMeta
 from sampan.api.user import User
 from sampan.config import ClusterConfig
 from sampan.dashboard.access import make_token
+from sampan.delivery.git.counts import Counts
 from sampan.delivery.git.room import GitRoom
 from sampan.delivery.places import Places
 from sampan.http.client import HttpTransport
@@ -69,6 +70,7 @@ class Forge:
     cluster: Cluster
     runs: Runs
     root: Path
+    counts: Counts
 
     @property
     def url(self) -> str:
@@ -181,7 +183,7 @@ async def serving(root: Path, largest_push: int = LARGEST) -> AsyncIterator[Forg
         async with Group("test") as group:
             task = group.start("git", room.run())
             await room.listening.wait()
-            yield Forge(config, cluster, runs, root)
+            yield Forge(config, cluster, runs, root, room.counts)
             task.cancel()
 
 

@@ -99,6 +99,7 @@ async def test_the_same_delivery_makes_one_run_whatever_it_is_called(forge: Forg
     assert len(names) == len(await forge.made()) == 1
     await asyncio.gather(*(deliver(forge, *signed(event(after="c" * 40))) for _ in range(2)))
     assert len(await forge.made()) == 2
+    assert forge.counts.deliveries == {"run": 2, "repeated": 3}
 
 
 async def test_strangers_learn_nothing(forge: Forge) -> None:
@@ -110,6 +111,7 @@ async def test_strangers_learn_nothing(forge: Forge) -> None:
         await deliver(forge, *signed(event(), ""), path="default/nothing"),
     }
     assert answers == {(403, f"{deliveries.UNKNOWN}\n")}
+    assert forge.counts.deliveries == {"refused": 4}
     assert await forge.made() == []
 
 
@@ -163,6 +165,7 @@ async def test_gitlab_and_gitea(forge: Forge) -> None:
     headers, body = signed(gitea)
     assert (await deliver(forge, {**headers, "x-gitea-event": "push"}, body))[0] == 202
     assert len(await forge.made()) == 2
+    assert forge.counts.deliveries == {"run": 2, "repeated": 3}
 
 
 async def test_what_is_too_large(forge: Forge, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import os
+import struct
+import zlib
 from pathlib import Path
 
 import pytest
@@ -18,7 +21,7 @@ from sampan.delivery.git.backend import parse_head
 from sampan.delivery.git.paths import Place, Wanted, Wrong
 from sampan.http.tls import client_context
 from sampan.http.types import Request
-from tests.delivery_git.conftest import Forge
+from tests.delivery_git.conftest import LARGEST, Forge
 
 UPLOAD, RECEIVE = "?service=git-upload-pack", "?service=git-receive-pack"
 PLACE = Place("shop", "web")
@@ -162,6 +165,7 @@ async def test_a_jenkinsfile_of_the_greatest_length_does_not_stop_the_server(for
         assert (await ask(forge, "GET", f"/default/web.git/info/refs{UPLOAD}"))[0] == 401
         answers += 1
     assert "a Jenkinsfile is one block pipeline" in (await pushing).said
+    assert forge.counts.pushes_refused == 1
     await forge.commit(folder, Jenkinsfile="//" + "x" * groovy.SIZE)
     done = await forge.git(folder, "push", address, "main", token=token)
     assert f"Jenkinsfile has more than {groovy.SIZE} bytes" in done.said
@@ -171,15 +175,18 @@ async def test_a_jenkinsfile_of_the_greatest_length_does_not_stop_the_server(for
 class Half:
     """A push that has begun and does not go on."""
 
-    def __init__(self, forge: Forge, token: str) -> None:
+    def __init__(self, forge: Forge, token: str, namespace: str = "default") -> None:
         self._forge = forge
         self._token = token
+        self._namespace = namespace
 
     async def __aenter__(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         tls = client_context(ca_file=self._forge.ca)
         reader, self._writer = await asyncio.open_connection("127.0.0.1", self._forge.config.git_port, ssl=tls)
         self._writer.write(
-            b"POST /default/web.git/git-receive-pack HTTP/1.1\r\nHost: git\r\nTransfer-Encoding: chunked\r\n"
+            b"POST /"
+            + self._namespace.encode()
+            + b"/web.git/git-receive-pack HTTP/1.1\r\nHost: git\r\nTransfer-Encoding: chunked\r\n"
             b"Content-Type: application/x-git-receive-pack-request\r\nAuthorization: Bearer "
             + self._token.encode()
             + b"\r\n\r\n4\r\n00a0\r\n"
@@ -217,17 +224,92 @@ async def test_a_peer_that_is_lost_in_the_middle_leaves_no_process_and_no_ref(fo
     assert processes(forge) == []
 
 
+def half_a_pack() -> bytes:
+    """A push of one blob of 1 MiB, cut short."""
+    command = b"%s %s refs/heads/main\0report-status\n" % (b"0" * 40, b"1" * 40)
+    size = 1 << 20
+    head, rest = bytes([0x80 | 3 << 4 | size & 15]), size >> 4
+    while rest:
+        head, rest = head + bytes([rest & 127 | (0x80 if rest > 127 else 0)]), rest >> 7
+    blob = zlib.compress(os.urandom(size))
+    pack = b"PACK" + struct.pack(">II", 2, 1) + head + blob[: size // 2]
+    return b"%04x%s0000%s" % (len(command) + 4, command, pack)
+
+
+@pytest.mark.parametrize("how", ["the peer is lost", "it takes too long", "it is too large"])
+async def test_half_a_pack_does_not_stay_on_the_disk(forge: Forge, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    if how == "it takes too long":
+        monkeypatch.setattr(server, "TIME", 1.0)
+    if how == "it is too large":
+        monkeypatch.setattr(server, "SLACK", (400 << 10) - LARGEST)
+    token, content = await forge.token("ann", "edit"), half_a_pack()
+    tls = client_context(ca_file=forge.ca)
+    reader, writer = await asyncio.open_connection("127.0.0.1", forge.config.git_port, ssl=tls)
+    writer.write(
+        b"POST /default/web.git/git-receive-pack HTTP/1.1\r\nHost: git\r\nTransfer-Encoding: chunked\r\n"
+        b"Content-Type: application/x-git-receive-pack-request\r\nAuthorization: Bearer "
+        + token.encode()
+        + b"\r\n\r\n%x\r\n%s\r\n" % (len(content), content)
+    )
+    await writer.drain()
+    objects = forge.places.repository("default", "web") / "objects"
+    if how == "the peer is lost":
+        while not list(objects.glob("*/pack/tmp_pack*")):
+            await asyncio.sleep(0.01)
+    else:
+        with contextlib.suppress(OSError):
+            await reader.read()
+    writer.transport.abort()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    while processes(forge):
+        await asyncio.sleep(0.01)
+    assert [str(each.relative_to(objects)) for each in objects.rglob("*") if each.is_file()] == []
+
+
+async def test_what_a_killed_node_left_of_pushes_goes_with_the_next_one(forge: Forge) -> None:
+    folder, token = await forge.source(), await forge.token("ann", "edit")
+    forge.runs.may_end.set()
+    address = forge.url.replace("//", "//me@") + "/web.git"
+    await forge.git(folder, "push", address, "main", token=token, check=True)
+    objects = forge.places.repository("default", "web") / "objects"
+    old, new = objects / "tmp_objdir-incoming-old", objects / "tmp_objdir-incoming-new"
+    for each in (old, new):
+        (each / "pack").mkdir(parents=True)
+        (each / "pack" / "tmp_pack_x").write_bytes(b"x")
+    os.utime(old, (0, 0))
+    await forge.commit(folder, more="more")
+    await forge.git(folder, "push", address, "main", token=token, check=True)
+    assert (old.exists(), new.exists()) == (False, True), "what may still be under way stays"
+
+
 async def test_more_at_once_than_there_are_turns(forge: Forge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One namespace alone does not take all of them."""
     monkeypatch.setattr(server, "PATIENCE", 0.05)
-    token = await forge.token("ann", "edit")
-    halves = [Half(forge, token) for _ in range(server.PROCESSES)]
-    for half in halves:
-        reader, _ = await half.__aenter__()
+    await forge.cluster.client.create(core_v1.Namespace(metadata=ObjectMeta(name="shop")))
+    tokens = {each: await forge.token("ann", "edit", each) for each in ("default", "shop")}
+
+    async def refs(namespace: str) -> tuple[int, str]:
+        token = f"Bearer {tokens[namespace]}"
+        return await ask(forge, "GET", f"/{namespace}/web.git/info/refs{RECEIVE}", authorization=token)
+
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(server.OF_ONE):
+            reader, _ = await stack.enter_async_context(Half(forge, tokens["default"]))
+            assert b"200" in await reader.readline()
+        status, said = await refs("default")
+        assert (status, "try again in a moment" in said) == (503, True)
+        assert (await refs("shop"))[0] == 200
+        reader, _ = await stack.enter_async_context(Half(forge, tokens["shop"], "shop"))
         assert b"200" in await reader.readline()
-    status, said = await ask(forge, "GET", f"/default/web.git/info/refs{UPLOAD}", authorization=f"Bearer {token}")
-    assert (status, "try again in a moment" in said) == (503, True)
-    for half in halves:
-        await half.__aexit__()
+        assert (await refs("shop"))[0] == 503
+    while processes(forge):
+        await asyncio.sleep(0.01)
+    assert (await refs("default"))[0] == 200
+    counted = {(each.name, *each.labels.values()): each.value for each in forge.counts.samples()}
+    assert counted["sampan_git_requests_total", "refs", "busy"] == 2
+    assert counted["sampan_git_requests_total", "refs", "done"] == 2
+    assert counted["sampan_git_requests_total", "push", "lost"] == server.PROCESSES
 
 
 async def test_a_peer_that_never_ends(forge: Forge, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,5 +8,6 @@ server.py        the handler: path -> caller -> right -> repository -> process
 hook.py          the program that git calls before and after it takes a push
 hooks.py         the socket on which those programs are answered
 pushes.py        what a push may change, and the runs that come of it
+counts.py        metrics
 deliveries.py    webhooks of forges elsewhere
 """

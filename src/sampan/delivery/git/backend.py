@@ -28,7 +28,8 @@ STDERR_LIMIT = 8 * 1024
 MEMORY = 4 << 20
 """KiB of address space of each process: packs are mapped into it."""
 GRACE = 10.0
-"""Seconds in which a push that was taken whole may finish although its pusher is gone."""
+"""Seconds in which a push that was taken whole may finish although its pusher is gone, and one that is ended may clean
+up: what it has received so far lies on the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ class Backend:
             if self._feeding is not None:
                 self._feeding.cancel()
             self._process.stdin.close()
-            if finish and self._process.returncode is None:
+            if finish:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(GRACE):
                         await self._drain()
@@ -134,6 +135,7 @@ class Backend:
             await asyncio.gather(self._process.wait(), *tasks, return_exceptions=True)
 
     async def _drain(self) -> None:
+        """Until the last process is gone, for all of them have the output open."""
         assert self._process.stdout is not None
         while await self._process.stdout.read(CHUNK):
             pass
@@ -142,7 +144,17 @@ class Backend:
     def _late(self) -> None:
         self._alarm = None
         self._failure = Wrong(503, f"it took longer than {self._bounds.time:g} s")
-        self._kill()
+        if self._feeding is not None:
+            self._feeding.cancel()
+        self._end()
+
+    def _end(self) -> None:
+        """Nothing more comes: git then removes what it has received of a push, which it does not do on a signal."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = asyncio.get_running_loop().call_later(GRACE, self._kill)
 
     def _kill(self) -> None:
         # The group may outlive its first process: hooks and pack indexing are in it.
@@ -171,7 +183,7 @@ class Backend:
         except Exception as error:
             # The request is broken: what came of it must not look like a whole one.
             self._failure = error
-            self._kill()
+            self._end()
 
     async def _listen(self) -> None:
         assert self._process.stderr is not None

@@ -24,6 +24,7 @@ from sampan.api.types import core_v1
 from sampan.api.types.meta_v1 import ObjectMeta
 from sampan.client.client import FAILURES, Client
 from sampan.delivery import webhook
+from sampan.delivery.git.counts import FAILED, Counts, outcome_of
 from sampan.delivery.git.paths import Place, Wrong
 from sampan.delivery.git.pushes import plain
 from sampan.delivery.webhook import Push, Rejected
@@ -89,13 +90,25 @@ def run_of(place: Place, app: App, push: Push, body: bytes) -> PipelineRun:
 
 
 class Deliveries:
-    def __init__(self, client: Client, recorder: Recorder) -> None:
+    def __init__(self, client: Client, recorder: Recorder, counts: Counts) -> None:
         self._client = client
+        self._counts = counts
         self._recorder = recorder
         self._reading: Counter[Place] = Counter()
 
     async def answer(self, request: Request, place: Place) -> Response:
         """Raises Wrong."""
+        outcome = FAILED
+        try:
+            outcome, response = await self._answer(request, place)
+            return response
+        except Wrong as wrong:
+            outcome = outcome_of(wrong.status)
+            raise
+        finally:
+            self._counts.deliveries[outcome] += 1
+
+    async def _answer(self, request: Request, place: Place) -> tuple[str, Response]:
         if request.method != "POST":
             raise Wrong(405, "a webhook takes POST", (("Allow", "POST"),))
         try:
@@ -113,27 +126,29 @@ class Deliveries:
             raise Wrong(403, UNKNOWN) if rejected.code == 401 else Wrong(rejected.code, str(rejected)) from None
         return await self._deliver(place, push, body)
 
-    async def _deliver(self, place: Place, push: Push | None, body: bytes) -> Response:
+    async def _deliver(self, place: Place, push: Push | None, body: bytes) -> tuple[str, Response]:
+        """What came of it, for the metrics, and the answer."""
         app = await self._app(place)
         if app is None:
             raise Wrong(404, f"there is no app {place.app} in namespace {place.namespace}")
         if push is None:
-            return _json(200, message="the hook is well")
+            return "ping", _json(200, message="the hook is well")
         if why := judge(app, push):
-            return _json(200, message=f"nothing is done: {why}")
+            return "ignored", _json(200, message=f"nothing is done: {why}")
         run = run_of(place, app, push, body)
         name = run.metadata.name or ""
         try:
             await self._client.create(run)
         except StatusError as error:
             if error.status.reason == "AlreadyExists":
-                return _json(202, run=name, namespace=place.namespace, message="this delivery was here before")
+                message = "this delivery was here before"
+                return "repeated", _json(202, run=name, namespace=place.namespace, message=message)
             raise Wrong(422 if error.code < 500 else 503, f"the run cannot be made: {error}") from error
         except FAILURES as error:
             raise Wrong(503, f"the API server does not answer: {error}") from error
         text = f"{push.forge}: {push.ref} of {push.repository} is at {push.commit[:8]} now; run {name}"
         self._recorder.emit(app, "Normal", "PushReceived", plain(text))
-        return _json(202, run=name, namespace=place.namespace)
+        return "run", _json(202, run=name, namespace=place.namespace)
 
     async def _read(self, request: Request, place: Place) -> bytes:
         declared = request.headers.get("content-length", "")

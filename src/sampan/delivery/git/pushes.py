@@ -22,6 +22,7 @@ from sampan.api.types.meta_v1 import ObjectMeta
 from sampan.client.client import FAILURES, Client
 from sampan.delivery import branches, checks, groovy, repository
 from sampan.delivery.branches import HEADS, TAGS
+from sampan.delivery.git.counts import Counts
 from sampan.delivery.git.hooks import Push, Refusal
 from sampan.delivery.git.paths import Place
 from sampan.delivery.git.repositories import head
@@ -85,9 +86,10 @@ def plain(text: str) -> str:
 class Pushes:
     """The answers to git's hooks."""
 
-    def __init__(self, client: Client, follow: Follow) -> None:
+    def __init__(self, client: Client, follow: Follow, counts: Counts) -> None:
         self._client = client
         self._follow = follow
+        self._counts = counts
         self._following = 0
 
     async def before(self, push: Push, refs: Sequence[Sequence[str]], environ: Mapping[str, str]) -> AsyncIterator[str]:
@@ -101,6 +103,7 @@ class Pushes:
         for text in wrong:
             yield text
         if wrong:
+            self._counts.pushes_refused += 1
             yield "nothing was changed: what was deployed before still serves"
             raise Refusal
 

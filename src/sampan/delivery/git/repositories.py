@@ -12,6 +12,7 @@ import re
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,6 +24,8 @@ OWNER = "sampan-namespace"
 LARGEST_PUSH = 512 << 20
 LARGEST = 4 << 30
 """Bytes of one push, and of a repository that still takes pushes."""
+STALE = 3600.0
+"""Seconds after which what was received of a push is nobody's any more."""
 FREE = 1 << 30
 """Bytes of disk that a push must leave for the node."""
 COUNT = 100
@@ -134,7 +137,10 @@ class Repositories:
         return path
 
     def check_room(self, path: Path) -> None:
-        """Raises Wrong when the repository, or the disk, takes no more."""
+        """Raises Wrong when the repository, or the disk, takes no more. What a killed node left is removed."""
+        for left in (path / "objects").glob("tmp_objdir-*"):
+            if left.stat().st_mtime < time.time() - STALE:
+                shutil.rmtree(left)
         with os.scandir(path / "objects" / "pack") as entries:
             size = sum(entry.stat(follow_symlinks=False).st_size for entry in entries)
         if size > self._largest:

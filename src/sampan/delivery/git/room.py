@@ -13,6 +13,7 @@ from sampan.api.types import core_v1
 from sampan.client.client import FAILURES, Client
 from sampan.config import ClusterConfig
 from sampan.delivery.git.access import Access
+from sampan.delivery.git.counts import Counts
 from sampan.delivery.git.deliveries import Deliveries
 from sampan.delivery.git.hooks import Hooks
 from sampan.delivery.git.pushes import Follow, Pushes
@@ -41,6 +42,7 @@ class GitRoom:
         self._client = client
         self._follow = follow
         self._largest_push = largest_push
+        self.counts = Counts()
         self.listening = asyncio.Event()
 
     @property
@@ -56,14 +58,16 @@ class GitRoom:
         places = Places(cluster.data_dir)
         kept = Repositories(places.repositories, places.git, largest_push=self._largest_push)
         kept.prepare()
-        pushes = Pushes(self._client, self._follow)
+        pushes = Pushes(self._client, self._follow, self.counts)
         hooks = Hooks(
             cluster.run_dir / "git" / "hooks.sock", {"pre-receive": pushes.before, "post-receive": pushes.after}
         )
         recorder = Recorder(self._client, "sampan-git")
-        deliveries = Deliveries(self._client, recorder)
+        deliveries = Deliveries(self._client, recorder, self.counts)
         access = Access(Reviewer(self._client))
-        handler = GitServer(self._client, access, kept, hooks, deliveries.answer, largest_push=self._largest_push)
+        handler = GitServer(
+            self._client, access, kept, hooks, deliveries.answer, self.counts, largest_push=self._largest_push
+        )
         directory = cluster.pki_dir
         tls = server_context(directory / f"{IDENTITY}.crt", directory / f"{IDENTITY}.key", directory / "ca.crt")
         front = Server(handler.handle, tls=tls)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from sampan.client.client import FAILURES, Client
 from sampan.delivery.git import paths, repositories
 from sampan.delivery.git.access import Access
 from sampan.delivery.git.backend import Backend, Bounds
+from sampan.delivery.git.counts import DONE, FAILED, LOST, Counts, outcome_of
 from sampan.delivery.git.hooks import Hooks, Push
 from sampan.delivery.git.paths import Place, Wanted, Wrong
 from sampan.delivery.git.repositories import Repositories
@@ -23,8 +25,8 @@ from sampan.runtime.access import Caller
 
 log = logging.getLogger(__name__)
 
-PROCESSES = 4
-"""Exchanges with git at once; a push whose run is followed is none any more."""
+PROCESSES, OF_ONE = 4, 3
+"""Exchanges with git at once, and those of one namespace; a push whose run is followed is none any more."""
 PATIENCE = 20.0
 """Seconds that an exchange waits for its turn."""
 TIME = 900.0
@@ -45,6 +47,7 @@ class GitServer:
         kept: Repositories,
         hooks: Hooks,
         webhook: Answer,
+        counts: Counts,
         *,
         largest_push: int = repositories.LARGEST_PUSH,
     ) -> None:
@@ -53,31 +56,45 @@ class GitServer:
         self._kept = kept
         self._hooks = hooks
         self._webhook = webhook
+        self._counts = counts
         self._largest_push = largest_push
         self._turns = asyncio.Semaphore(PROCESSES)
+        self._turns_of: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(OF_ONE))
         self._checked = ""
 
     async def handle(self, request: Request) -> Response:
+        kind, outcome = "other", FAILED
         try:
             place = paths.hook(request.raw_path)
             if place is not None:
-                return await self._webhook(request, place)
-            return await self._exchange(request, paths.read(request.method, request.target))
+                kind = "webhook"
+                answered = await self._webhook(request, place)
+                outcome = outcome_of(answered.status)
+                return answered
+            wanted = paths.read(request.method, request.target)
+            kind = "refs" if wanted.advertise else "push" if wanted.pushes else "fetch"
+            answered = await self._exchange(request, wanted, kind)
+            outcome = ""  # known at the end of its body
+            return answered
         except Wrong as wrong:
+            outcome = outcome_of(wrong.status)
             # git shows plain text to the person who called it.
-            kind = ("Content-Type", "text/plain; charset=utf-8")
-            return Response(wrong.status, f"{wrong}\n".encode(), (kind, *wrong.headers))
+            text = ("Content-Type", "text/plain; charset=utf-8")
+            return Response(wrong.status, f"{wrong}\n".encode(), (text, *wrong.headers))
+        finally:
+            if outcome:
+                self._counts.requests[kind, outcome] += 1
 
-    async def _exchange(self, request: Request, wanted: Wanted) -> Response:
+    async def _exchange(self, request: Request, wanted: Wanted, kind: str) -> Response:
         git = await self._program()
         caller = await self._access.caller(request)
         await self._access.check(caller, wanted.place, pushes=wanted.pushes)
         repository = await self._repository(wanted)
         environ = self._kept.environ() | _asked(request, wanted, caller)
         async with contextlib.AsyncExitStack() as stack:
-            turn = _Turn(self._turns)
-            await turn.take()
+            turn = _Turn(self._turns_of[wanted.place.namespace], self._turns)
             stack.callback(turn.give)
+            await turn.take()
             push = None
             if wanted.pushes and not wanted.advertise:
                 push = Push(wanted.place, repository, caller.name, turn.give)
@@ -88,7 +105,7 @@ class GitServer:
             if push is not None:
                 push.settled = exchange.settled(turn)
             status, headers = await backend.head()
-            exchange.keep(stack.pop_all())
+            exchange.keep(stack.pop_all(), lambda outcome: self._counts.requests.update([(kind, outcome)]))
         return Response(status, exchange, headers)
 
     async def _program(self) -> str:
@@ -155,24 +172,24 @@ def _asked(request: Request, wanted: Wanted, caller: Caller) -> dict[str, str]:
 
 
 class _Turn:
-    """A place among the processes, given back once."""
+    """A place among the namespace's processes and among all, given back once."""
 
-    def __init__(self, turns: asyncio.Semaphore) -> None:
+    def __init__(self, *turns: asyncio.Semaphore) -> None:
         self._turns = turns
-        self._held = False
+        self._held: list[asyncio.Semaphore] = []
 
     async def take(self) -> None:
         try:
             async with asyncio.timeout(PATIENCE):
-                await self._turns.acquire()
+                for each in self._turns:
+                    await each.acquire()
+                    self._held.append(each)
         except TimeoutError:
             raise Wrong(503, "too many fetches and pushes are under way: try again in a moment") from None
-        self._held = True
 
     def give(self) -> None:
-        if self._held:
-            self._held = False
-            self._turns.release()
+        while self._held:
+            self._held.pop().release()
 
 
 class Exchange:
@@ -184,9 +201,11 @@ class Exchange:
         self._stack: contextlib.AsyncExitStack | None = None
         self._body = backend.body()
         self._whole = False
+        self._tell: Callable[[str], None] | None = None
 
-    def keep(self, stack: contextlib.AsyncExitStack) -> None:
-        self._stack = stack
+    def keep(self, stack: contextlib.AsyncExitStack, tell: Callable[[str], None]) -> None:
+        """From now on it holds what the stack gives back; `tell` is called once, with what came of it."""
+        self._stack, self._tell = stack, tell
 
     def settled(self, turn: _Turn) -> Callable[[], None]:
         def settle() -> None:
@@ -209,6 +228,9 @@ class Exchange:
             raise Disconnected(str(error)) from error
 
     async def end(self) -> None:
+        if self._tell is not None:
+            self._tell(DONE if self._whole else LOST)
+            self._tell = None
         if self._push is not None and not self._whole:
             self._push.leave()
         # A push that is in is brought to its end, so that what it changed is also run.
