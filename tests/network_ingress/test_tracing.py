@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from sampan.network.ingress import nginx, tracing, visits
@@ -175,7 +176,9 @@ async def test_what_is_too_much_is_dropped_and_counted() -> None:
     made = Visits(free(socket.SOCK_DGRAM))
     port = made.open()
     telling = asyncio.create_task(made.run(slow))
-    line = b'<190>Nov 30 20:00:00 visit: ["' + b'","'.join([b"a"] * 3 + [b"1.5", b"0.1", b"GET", b"h", b"/", b"200"])
+    line = b'<190>Nov 30 20:00:00 visit: ["' + b'","'.join(
+        [b"a" * 32, b"a" * 16, b"", b"1.5", b"0.1", b"GET", b"h", b"/", b"200"]
+    )
     line += b'","1.2.3.4:80, 1.2.3.5:80","0.1, 0.2","default/shop"]'
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         for at in range(visits.LIMIT + 300):
@@ -199,10 +202,31 @@ def test_what_nginx_has_not_said_is_no_visit(datagram: bytes) -> None:
 
 
 def test_the_pod_that_answered_is_the_last_one() -> None:
-    said = ["a", "b", "", "1.5", "0.1", "GET", "h", "/x?y", "200", "1.2.3.4:80, 1.2.3.5:81", "0.1, 0.2", "d/i"]
+    said = [TRACE, SPAN, "", "1.5", "0.1", "GET", "h", "/x?y", "200", "1.2.3.4:80, 1.2.3.5:81", "0.1, 0.2", "d/i"]
     visit = visits.read(f"<190>Nov 30 visit: {said}".replace("'", '"').encode())
     assert visit is not None
     assert (visit.address, round(visit.waited, 3), visit.path) == ("1.2.3.5", 0.3, "/x")
+
+
+@pytest.mark.parametrize(
+    ("at", "value"),
+    [
+        *((0, each) for each in ("a", "A" * 32, "g" * 32, TRACE + "\n")),
+        *((1, each) for each in ("", "b", "g" * 16)),
+        (2, "g" * 16),
+        *((3, each) for each in ("nan", "inf", "-1", "1e10", "x")),
+        *((4, each) for each in ("nan", "inf", "-0.1", "1e30")),
+        *((8, each) for each in ("-1", "1000", "9" * 30)),
+        *((10, each) for each in ("inf", "nan", "1e300")),
+    ],
+)
+def test_a_local_program_that_tells_nonsense_is_not_believed(at: int, value: str) -> None:
+    """Whoever keeps spans would lose all that came with it."""
+    said = [TRACE, SPAN, "", "1.5", "0.1", "GET", "h", "/", "200", "1.2.3.4:80", "0.1", "d/i"]
+    assert visits.read(b"visit: " + msgspec.json.encode(said)) is None  # without what syslog puts before it
+    assert visits.read(b"<190> visit: " + msgspec.json.encode(said)) is not None
+    said[at] = value
+    assert visits.read(b"<190> visit: " + msgspec.json.encode(said)) is None
 
 
 def test_two_may_not_listen_at_one_port() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
@@ -33,12 +34,15 @@ ROOM = 1 << 18
 """Bytes of datagrams that the kernel keeps for us; what does not fit is lost."""
 DATAGRAM = 1 << 16
 TAG = b" visit: "
+LATEST, LONGEST = 9e9, 1e8
+"""Seconds: what is said to be later (in nanoseconds it is no 64 bits), or to have taken longer, is nonsense."""
 
 FIELDS = (
     *("trace", "trace_span", "trace_caller", "msec", "request_time", "request_method", "host_asked", "request_uri"),
     *("status", "upstream_addr", "upstream_response_time", "ingress"),
 )
 """nginx's variables in a line, in order."""
+_TRACE, _SPAN = re.compile(r"[0-9a-f]{32}\Z"), re.compile(r"[0-9a-f]{16}\Z")
 _decode = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
@@ -67,7 +71,7 @@ def read(datagram: bytes) -> Visit | None:
     line = datagram.partition(TAG)[2]
     try:
         said = dict(zip(FIELDS, _decode(line.decode(errors="replace")), strict=True))
-        return Visit(
+        visit = Visit(
             said["trace"],
             said["trace_span"],
             said["trace_caller"],
@@ -85,6 +89,10 @@ def read(datagram: bytes) -> Visit | None:
         )
     except (msgspec.DecodeError, ValueError):
         return None
+    # Any program of this machine may send us a datagram.
+    known = _TRACE.match(visit.trace) and _SPAN.match(visit.span) and (not visit.caller or _SPAN.match(visit.caller))
+    sensible = 0 <= visit.end < LATEST and 0 <= visit.took < LONGEST and 0 <= visit.waited < LONGEST
+    return visit if known and sensible and 0 <= visit.status < 1000 else None
 
 
 def _number(text: str) -> bool:
