@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sampan import removal
 from sampan.delivery import trees
 
 
@@ -157,9 +158,9 @@ def test_a_tree_that_is_too_deep(deep: Path) -> None:
         trees.clear(deep)
         assert list(deep.iterdir()) == []
     finally:
-        trees.remove(deep)
+        removal.remove(deep)
     assert not deep.exists()
-    trees.remove(deep)
+    removal.remove(deep)
 
 
 def test_a_file_that_grows_while_it_is_copied(tree: Path) -> None:

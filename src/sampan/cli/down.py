@@ -8,7 +8,7 @@ import select
 import shutil
 import signal
 
-from sampan import supervisor
+from sampan import removal, supervisor
 from sampan.cli import cluster_options, kubeconfig, turns
 from sampan.cli.context import CommandError, Context
 from sampan.config import ClusterConfig
@@ -44,7 +44,7 @@ async def stop(cluster: ClusterConfig, context: Context, *, purge: bool) -> None
     shutil.rmtree(cluster.run_dir, ignore_errors=True)
     context.err("  containers, networks and mounts removed")
     if purge:
-        shutil.rmtree(cluster.data_dir)
+        removal.remove(cluster.data_dir)
         forget(cluster.name, context)
         context.err("  state removed")
     context.err(f"cluster {cluster.name} is down")

@@ -14,6 +14,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+from sampan import removal
 from sampan.api import codec
 from sampan.api.errors import StatusError
 from sampan.api.extra.pipelinerun_v1 import PipelineRun
@@ -21,7 +22,7 @@ from sampan.api.extra.pipelineruns import POD_LABEL, commit_of, ended
 from sampan.api.types import core_v1
 from sampan.client.client import FAILURES, Client
 from sampan.client.informer import Informers
-from sampan.delivery import runlog, schedule, trees
+from sampan.delivery import runlog, schedule
 from sampan.delivery.places import Places
 from sampan.delivery.runlog import RunLog
 from sampan.delivery.schedule import Key, key_of
@@ -234,7 +235,7 @@ class Runner:
 
     def _remove_tree(self, path: Path) -> None:
         try:
-            trees.remove(path)
+            removal.remove(path)
         except OSError as error:
             log.warning("%s is not removed yet, the next start tries again: %s", path, error)
 

@@ -2,7 +2,7 @@
 
 Directories are opened one name at a time with O_NOFOLLOW, so a link that is put in the place of a directory while we
 look leads to an error and not out of the tree. What is deeper than DEPTH is refused, and what is larger than it was is
-not read to its end; removing alone takes trees of any depth.
+not read to its end; clearing alone takes trees of any depth.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import contextlib
 import errno
 import os
 import re
-import secrets
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
+
+from sampan import removal
 
 DEPTH = 200
 """Directories within directories: each costs a descriptor and a call of ours."""
@@ -252,42 +253,9 @@ def clear(root: Path, path: str = "") -> None:
     """Remove all that is in a directory of the tree. Raises OSError, also when others write into it meanwhile."""
     try:
         with opened(root, path) as directory:
-            _clear(directory)
+            removal.empty(directory)
     except FileNotFoundError:
         return
-
-
-def _clear(top: int) -> None:
-    """Directories within directories are moved up first, so that no depth is too deep."""
-    waiting = True
-    while waiting:
-        waiting = False
-        for name in os.listdir(top):
-            if not _unlinked(name, top):
-                inner = os.open(name, _DIRECTORY, dir_fd=top)
-                try:
-                    for each in os.listdir(inner):
-                        if not _unlinked(each, inner):
-                            os.rename(each, f".{secrets.token_hex(8)}", src_dir_fd=inner, dst_dir_fd=top)
-                            waiting = True
-                finally:
-                    os.close(inner)
-                os.rmdir(name, dir_fd=top)
-
-
-def _unlinked(name: str, directory: int) -> bool:
-    """False for a directory."""
-    if stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
-        return False
-    os.unlink(name, dir_fd=directory)
-    return True
-
-
-def remove(root: Path) -> None:
-    """Remove a tree, whatever somebody has made of it. Raises OSError."""
-    clear(root)
-    with contextlib.suppress(FileNotFoundError):
-        root.rmdir()
 
 
 def _too_deep(path: str) -> OSError:

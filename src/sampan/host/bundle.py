@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import msgspec
 
+from sampan import removal
 from sampan.host import capabilities, devices, mounts, seccomp, spec, state, users, volumes
 from sampan.host.containers import Container, Mount, RuntimeFailure, SandboxConfig
 from sampan.host.images import ImageRoot
@@ -84,7 +84,7 @@ def delete(path: str) -> None:
     """Delete a file or a directory with all below it. Idempotent."""
     try:
         if os.path.isdir(path) and not os.path.islink(path):
-            shutil.rmtree(path)
+            removal.remove(path)
         else:
             os.unlink(path)
     except FileNotFoundError:

@@ -15,6 +15,7 @@ import tarfile
 import zlib
 from typing import BinaryIO, cast
 
+from sampan import removal
 from sampan.images.content import CHUNK, DigestMismatch
 from sampan.images.entries import Entry, LayerError, Tree
 
@@ -87,7 +88,7 @@ class Layers:
     def _discard(self, place: str) -> None:
         doomed = f"{self.directory}/{_NEW}{os.urandom(8).hex()}"
         os.rename(place, doomed)
-        shutil.rmtree(doomed)
+        removal.remove(doomed)
 
     def remove(self, diff_id: str) -> int:
         """Delete; returns bytes freed. Idempotent."""
@@ -105,7 +106,7 @@ class Layers:
         """Delete what interrupted unpacking left; for the start, when none is at work."""
         for name in os.listdir(self.directory):
             if name.startswith(_NEW) or _note(f"{self.directory}/{name}") is None:
-                shutil.rmtree(f"{self.directory}/{name}")
+                removal.remove(f"{self.directory}/{name}")
 
 
 def _note(place: str) -> tuple[str, int] | None:

@@ -6,13 +6,13 @@ import asyncio
 import dataclasses
 import errno
 import logging
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from msgspec.structs import replace
 
+from sampan import removal
 from sampan.api.types import core_v1, node_v1
 from sampan.client.client import FAILURES, Client
 from sampan.host import mounts
@@ -288,7 +288,4 @@ def _remove_trees(paths: list[Path]) -> None:
         held = mounts.below(str(path))
         if held:
             raise OSError(errno.EBUSY, f"still mounted: {held[0]}", str(path))
-        try:
-            shutil.rmtree(path)
-        except FileNotFoundError:
-            continue
+        removal.remove(path)

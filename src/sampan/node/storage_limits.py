@@ -15,6 +15,8 @@ from sampan.api.types import core_v1
 from sampan.node.contracts import Places
 from sampan.runtime.clock import Clock, RealClock
 
+_PATH = 4000
+"""Bytes of a path that the kernel takes, or a little less; a letter has four at most."""
 EVERY = 10.0
 """Seconds between two looks; a look that took long is followed by a pause of at least 20 times as long."""
 
@@ -75,11 +77,14 @@ def used(path: str) -> int:
     """Bytes on disk of a directory and all below it; files that vanish meanwhile do not count."""
     total, seen, waiting = 0, set[tuple[int, int]](), [path]
     while waiting:
+        current = waiting.pop()
         try:
-            entries = os.scandir(waiting.pop())
+            descriptor = _opened(current)
         except (FileNotFoundError, NotADirectoryError):
             continue
-        with entries:
+        try:
+            with os.scandir(descriptor) as found:
+                entries = list(found)
             for entry in entries:
                 try:
                     status = entry.stat(follow_symlinks=False)
@@ -91,5 +96,25 @@ def used(path: str) -> int:
                     seen.add((status.st_dev, status.st_ino))
                 total += status.st_blocks * 512
                 if entry.is_dir(follow_symlinks=False):
-                    waiting.append(entry.path)
+                    waiting.append(f"{current}/{entry.name}")
+        finally:
+            os.close(descriptor)
     return total
+
+
+def _opened(path: str) -> int:
+    """A directory, however long its path is: who makes deep ones shall not be unmeasurable."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    if len(os.fsencode(path)) < _PATH:
+        return os.open(path, flags)
+    # As much of the path at once as one call takes.
+    at = path.rindex("/", 0, _PATH // 4)
+    current, rest = os.open(path[:at], flags), path[at + 1 :]
+    while rest:
+        end = len(rest) if len(rest) < _PATH // 4 else rest.rindex("/", 0, _PATH // 4)
+        try:
+            inner = os.open(rest[:end], flags | os.O_NOFOLLOW, dir_fd=current)
+        finally:
+            os.close(current)
+        current, rest = inner, rest[end + 1 :]
+    return current

@@ -8,12 +8,12 @@ volume for the first time. When the claim goes, so does the data (reclaimPolicy 
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from msgspec.structs import replace
 
+from sampan import removal
 from sampan.api import conditions
 from sampan.api.errors import StatusError
 from sampan.api.types import core_v1, meta_v1, storage_v1
@@ -171,7 +171,7 @@ def _impossible(claim: Claim, storage: storage_v1.StorageClass) -> str:
 def _remove(path: Path) -> None:
     """Whatever cannot be removed raises, and is tried again."""
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
+        removal.remove(path)
 
 
 def _claim_of(volume: Volume, view: View) -> Iterable[Key]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from sampan import removal
 from sampan.api.extra import steps
 from sampan.api.extra.pipelinerun_v1 import PipelineRun
 from sampan.api.extra.sampan_v1 import App
@@ -176,7 +177,7 @@ class PodExecutor:
     async def check_out(self, directory: str) -> None:
         place = await self._checked_out()
         await _of_files("checkout", lambda: trees.put(place, self._job.workspace, directory))
-        await asyncio.to_thread(trees.remove, place)
+        await asyncio.to_thread(removal.remove, place)
 
     async def _checked_out(self) -> Path:
         """The commit's files, in a place that no pod sees."""

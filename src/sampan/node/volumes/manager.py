@@ -12,12 +12,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import shutil
 import threading
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
 
+from sampan import removal
 from sampan.api.types import core_v1
 from sampan.client.client import FAILURES, Client
 from sampan.host import mounts
@@ -278,10 +278,7 @@ class PodVolumes:
                 if held := mounts.below(str(directory)):
                     raise OSError(16, f"volumes of pod {uid} are still mounted: {', '.join(held)}")
         for directory in (*below, self._memory_root / uid):
-            try:
-                shutil.rmtree(directory)
-            except FileNotFoundError:
-                continue
+            removal.remove(directory)
 
     def left_behind(self) -> set[str]:
         """UIDs of pods that have volumes on this machine, from this process or an earlier one."""
