@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -181,3 +182,57 @@ def test_without_loop_devices_it_is_a_directory_for_good(place: Place, monkeypat
         assert not disk.is_limited(place.directory)
         place.leave()
     assert (place.mount(1 * MI) / "large").stat().st_size == 3 * MI, "its data count more than its limit"
+
+
+_KILLED = """
+import os, sys
+from sampan.node.volumes import disk
+disk.os.rename = lambda *_: os._exit(9)
+disk.mount(sys.argv[1], sys.argv[2], 10 << 20)
+"""
+
+
+def test_a_node_that_is_killed_before_the_volume_counts_as_made_loses_nothing_later(place: Place) -> None:
+    """The file system is mounted by then, and the pod writes to it after the next start."""
+    target = place.root / "pod"
+    done = subprocess.run([sys.executable, "-c", _KILLED, place.directory, str(target)], check=False)
+    assert done.returncode == 9
+    assert mounts.is_mounted(str(target)) and not place.image.exists()
+    assert place.mount(10 * MI) == target
+    assert os.listdir(target) == [] and stat.S_IMODE(target.stat().st_mode) == 0o777
+    (target / "kept").write_text("of the pod")
+    place.leave()
+    assert (place.mount(10 * MI) / "kept").read_text() == "of the pod"
+
+
+def test_a_file_system_that_an_earlier_process_still_works_on_is_left_alone(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """resize2fs goes on when the node is killed; a second one, or a mount, would destroy what it does."""
+    place.mount(10 * MI)
+    place.leave()
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    goes_on = programs / "e2fsck"
+    goes_on.write_text(f"#!/bin/sh\ntouch {tmp_path}/begun\nread line < {tmp_path}/end\nexit 0\n")
+    goes_on.chmod(0o755)
+    os.mkfifo(tmp_path / "end")
+    code = f"from sampan.node.volumes import disk\ndisk.SEARCH = '{programs}:' + disk.SEARCH\n"
+    code += f"disk.mount({place.directory!r}, {str(tmp_path / 'other')!r}, {20 * MI})\n"
+    node = subprocess.Popen([sys.executable, "-c", code])
+    try:
+        while not (tmp_path / "begun").exists():
+            assert node.poll() is None
+    finally:
+        node.kill()
+        node.wait()
+    with pytest.raises(VolumeFailure, match="is still worked on"):
+        place.mount(20 * MI)
+    (tmp_path / "end").write_text("\n")
+    while True:
+        try:
+            target = place.mount(20 * MI)
+            break
+        except VolumeFailure:
+            continue
+    assert disk.holds(str(target), 20 * MI)

@@ -17,6 +17,7 @@ import shutil
 import struct
 import subprocess
 import threading
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from sampan.host import loops, mounts
@@ -49,16 +50,18 @@ def mount(directory: str, target: str, size: int) -> None:
     image = f"{directory}/{IMAGE}"
     with _at_once:
         if mounts.is_mounted(target):
+            _settle(directory, target)
             return
         if _is_directory(directory):
             mounts.bind(f"{directory}/{DATA}", target)
         elif not os.path.exists(image):
             _make(directory, target, size)
         else:
-            if not loops.device(image):
-                _mend(image)
-                _grow_unused(image, size)
-            _mount(image, target)
+            with _alone(image) as held:
+                if not loops.device(image):
+                    _mend(image, held)
+                    _grow_unused(image, size, held)
+                _mount(image, target)
 
 
 def is_limited(directory: str) -> bool:
@@ -148,13 +151,24 @@ def _make(directory: str, target: str, size: int) -> None:
     )
     _mount(new, target)
     try:
-        os.chmod(target, 0o777)  # noqa: S103  whoever the pod runs as may write, as in an emptyDir
-        with contextlib.suppress(FileNotFoundError):
-            os.rmdir(f"{target}/lost+found")  # databases take it for one of theirs
-        os.rename(new, f"{directory}/{IMAGE}")
+        _finish(directory, target)
     except BaseException:
         mounts.unmount(target)
         raise
+
+
+def _finish(directory: str, target: str) -> None:
+    os.chmod(target, 0o777)  # noqa: S103  whoever the pod runs as may write, as in an emptyDir
+    with contextlib.suppress(FileNotFoundError):
+        os.rmdir(f"{target}/lost+found")  # databases take it for one of theirs
+    os.rename(f"{directory}/{NEW}", f"{directory}/{IMAGE}")
+
+
+def _settle(directory: str, target: str) -> None:
+    """A process that was killed may have mounted what it made, and not said that it is made."""
+    new = f"{directory}/{NEW}"
+    if not is_limited(directory) and os.path.exists(new) and loops.device(new):
+        _finish(directory, target)
 
 
 def _mount(image: str, target: str) -> None:
@@ -164,6 +178,20 @@ def _mount(image: str, target: str) -> None:
 
 
 # --- mending and making larger
+
+
+@contextlib.contextmanager
+def _alone(image: str) -> Iterator[int]:
+    """A lock that programs which work on the file hold, too: they go on when this process is killed."""
+    descriptor = os.open(image, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise VolumeFailure(f"{image} is still worked on by what an earlier process has started") from error
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 class _Super(NamedTuple):
@@ -188,25 +216,32 @@ _FIELDS = (("<I", 0x04), ("<I", 0x18), ("<H", 0x38), ("<H", 0x3A))
 _MAGIC, _VALID, _ERRORS = 0xEF53, 1, 2
 
 
-def _mend(image: str) -> None:
+def _mend(image: str, held: int) -> None:
     """After a crash the kernel reads the journal; what is worse is mended here as far as it is safe."""
-    if _super(image).damaged and _run("e2fsck", "-p", image, allowed=range(5)) == 4:
+    if _super(image).damaged and _run("e2fsck", "-p", image, allowed=range(5), held=held) == 4:
         raise VolumeFailure(f"its file system is damaged; mend it with: e2fsck -f {image}")
 
 
-def _grow_unused(image: str, size: int) -> None:
+def _grow_unused(image: str, size: int, held: int) -> None:
     wanted = max(size_of_image(size), os.stat(image).st_size)
     if _super(image).size < wanted:
         os.truncate(image, wanted)
-        _run("e2fsck", "-f", "-y", image, allowed=range(3))  # resize2fs insists on it
-        _run("resize2fs", image)
+        _run("e2fsck", "-f", "-y", image, allowed=range(3), held=held)  # resize2fs insists on it
+        _run("resize2fs", image, held=held)
 
 
-def _run(program: str, *arguments: str, allowed: range = range(1)) -> int:
+def _run(program: str, *arguments: str, allowed: range = range(1), held: int = -1) -> int:
     path = shutil.which(program, path=SEARCH)
     if path is None:
         raise VolumeFailure(f"{program} is not installed: apt-get install e2fsprogs")
-    done = subprocess.run([path, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [path, *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        pass_fds=(held,) if held >= 0 else (),
+    )
     if done.returncode not in allowed:
         said = " ".join((done.stderr or done.stdout).split())
         raise VolumeFailure(f"{program} ended with code {done.returncode}: {said}")
