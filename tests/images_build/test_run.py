@@ -71,6 +71,16 @@ async def test_the_network_is_the_host_s_unless_it_shall_not_be(lab: Lab) -> Non
     assert made.read("data/m").split() == ["lo"]
 
 
+async def test_in_the_host_s_network_it_cannot_listen_to_others(lab: Lab) -> None:
+    """A pushed Dockerfile would hear what all pods of the node say."""
+    for option, heard in (("", False), ("--network=none ", True)):
+        made = await lab.build(FROM + f"RUN {option}cat /proc/self/status > /data/status\n")
+        line = next(line for line in made.read("data/status").splitlines() if line.startswith("CapEff:"))
+        caps = int(line.split()[1], 16)
+        assert caps & 1, "CAP_CHOWN"
+        assert bool(caps >> 13 & 1) is heard, "CAP_NET_RAW"
+
+
 async def test_other_shells_and_no_shell(lab: Lab) -> None:
     made = await lab.build(
         FROM

@@ -125,7 +125,11 @@ def _copy_attributes(path: str, mode: int, uid: int, gid: int) -> None:
 
 
 def _document(workshop: Workshop, tools: Tools, bench: Bench, job: Job, root: str) -> dict[str, Any]:
-    security = SecurityConfig(privileged=job.privileged, masked_paths=not job.privileged)
+    # In the host's network it may call others, and not listen to what all pods say.
+    dropped = ("NET_RAW",) if job.network else ()
+    security = SecurityConfig(
+        privileged=job.privileged, masked_paths=not job.privileged, capabilities_drop=() if job.privileged else dropped
+    )
     identity = users.resolve(root, job.user, security)
     granted = capabilities.effective(security, tools.machine.capabilities)
     filters = seccomp.profile("RuntimeDefault", job.privileged, granted, tools.machine.architecture)
