@@ -394,3 +394,43 @@ async def test_apply_and_delete_collection_pass_webhooks(api: Api, hooks: Hooks)
     await validating(api, hooks.webhook("/deny", rule("configmaps", "DELETE")))
     assert (await api.delete(CONFIGS)).message == DENIED
     assert (await api.get(f"{CONFIGS}/c")).status == 200
+
+
+# --- what a webhook may not decide
+
+
+async def test_what_the_server_alone_decides_no_webhook_changes(api: Api, hooks: Hooks) -> None:
+    """A deletionTimestamp that nobody asked for would make an object that never ends."""
+    hooks.judges["/greedy"] = patch(
+        add("/metadata/creationTimestamp", "2001-01-01T00:00:00Z"),
+        add("/metadata/deletionTimestamp", "2001-01-01T00:00:00Z"),
+        add("/metadata/deletionGracePeriodSeconds", 0),
+        add("/metadata/generation", 77),
+        add("/metadata/resourceVersion", "1"),
+        add("/metadata/selfLink", "/x"),
+        add("/status", {"phase": "Succeeded", "podIP": "10.1.2.3"}),
+    )
+    await mutating(api, hooks.webhook("/greedy", rule("pods", "CREATE")))
+    made = await api.post(PODS, pod("p"))
+    assert made.status == 201, made.message
+    meta = made["metadata"]
+    assert not {"deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"} & set(meta)
+    assert meta["creationTimestamp"] > "2020" and meta["generation"] == 1 and meta["resourceVersion"] != "1"
+    assert made["status"]["phase"] == "Pending" and "podIP" not in made["status"]
+
+
+async def test_a_webhook_about_a_status_changes_the_status_alone(api: Api, hooks: Hooks) -> None:
+    await api.post(PODS, pod("p"))
+    hooks.judges["/greedy"] = patch(
+        {"op": "replace", "path": "/spec/containers/0/image", "value": "another:1"},
+        add("/status/message", "told"),
+    )
+    await mutating(api, hooks.webhook("/greedy", rule("pods/status", "UPDATE")))
+    changed = await api.patch(f"{PODS}/p/status", {"status": {"reason": "Because"}})
+    assert changed.status == 200, changed.message
+    assert changed["spec"]["containers"][0]["image"] == "app:1"
+    assert (changed["status"]["reason"], changed["status"]["message"]) == ("Because", "told")
+    hooks.judges["/other"] = patch(add("/status", {"phase": "Failed"}), add("/metadata/labels", {"a": "b"}))
+    await mutating(api, hooks.webhook("/other", rule("pods", "UPDATE")), name="n")
+    changed = await api.patch(f"{PODS}/p", {"metadata": {"annotations": {"c": "d"}}})
+    assert (changed["metadata"]["labels"], changed["status"]["phase"]) == ({"a": "b"}, "Pending")

@@ -124,7 +124,10 @@ class Resources:
             meta["generation"] = 1
         kind.default(document)
         admission = Admission(write.attributes, kind, "CREATE", document, None, write.dry_run, warnings=write.warnings)
+        stamped = {name: meta[name] for name in traits.SERVER_OWNED if name in meta}
         await self._run(admission, "admit")
+        if admission.changed:
+            restore(document, stamped)
         codec.normalize(kind, document)
         kind.prepare_create(document)
         name = str(meta.get("name") or "")
@@ -196,12 +199,17 @@ class Resources:
     ) -> bytes:
         """One attempt; raises Conflict of the store when the object changed meanwhile."""
         carry_over(document, old)
+        kept: Document = {}
         if part == "status":
             kept = {key: value for key, value in old.items() if key not in ("metadata", "status")}
             document = {**kept, **_status_part(kind, document, old)}
         kind.default(document)
         admission = Admission(write.attributes, kind, "UPDATE", document, old, write.dry_run, warnings=write.warnings)
         await self._run(admission, "admit")
+        if part == "status" and admission.changed:
+            only = _status_part(kind, document, old)
+            document.clear()
+            document.update({**kept, **only})
         codec.normalize(kind, document)
         if not part:
             kind.prepare_update(document, old)
@@ -332,6 +340,14 @@ class Resources:
 
 def _key(kind: Kind, namespace: str, name: str) -> str:
     return f"{namespace}/{name}" if kind.namespaced else name
+
+
+def restore(document: Document, stamped: Document) -> None:
+    """What the server alone decides about a new object, whatever webhooks have made of it."""
+    meta = metadata(document)
+    for name in (*traits.SERVER_OWNED, "resourceVersion"):
+        meta.pop(name, None)
+    meta.update(stamped)
 
 
 def _status_part(kind: Kind, document: Document, old: Document) -> Document:
