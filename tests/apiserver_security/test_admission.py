@@ -34,6 +34,7 @@ NAMES = [
     "CertificateSubjectRestriction",
     "DefaultIngressClass",
     "RoleEscalation",
+    "RunTrigger",
     "CustomResourceDefinitionWarnings",
     "AdmissionPolicyWarnings",
 ]

@@ -11,7 +11,8 @@ import pytest
 from sampan.api.errors import StatusError
 from sampan.api.extra.pipelinerun_v1 import PipelineRun, PipelineRunSpec, PipelineRunStatus, RunSource, RunTrigger
 from sampan.api.extra.sampan_v1 import App, AppGit, AppSource, AppSpec
-from sampan.api.types import meta_v1
+from sampan.api.types import meta_v1, rbac_v1
+from sampan.api.user import User
 from sampan.testing.cluster import Cluster
 
 pytestmark = pytest.mark.cluster(nodes=0, controllers=())
@@ -84,6 +85,24 @@ async def test_nobody_writes_a_status_but_where_it_is_written(cluster: Cluster) 
     body = {"status": {"phase": "Succeeded"}, "spec": {"abort": True}}
     patched = await cluster.client.patch(PipelineRun, made.metadata.name or "", "default", body=body)
     assert (patched.status, patched.spec.abort) == (made.status, True)
+
+
+async def test_who_started_a_run_is_no_claim(cluster: Cluster) -> None:
+    subject = rbac_v1.Subject(kind="User", name="eve", apiGroup="rbac.authorization.k8s.io")
+    ref = rbac_v1.RoleRef(apiGroup="rbac.authorization.k8s.io", kind="ClusterRole", name="edit")
+    binding = rbac_v1.RoleBinding(
+        metadata=meta_v1.ObjectMeta(name="eve", namespace="default"), subjects=(subject,), roleRef=ref
+    )
+    await cluster.client.create(binding)
+    said = RunTrigger(kind="manual", by="ann", message="I did it")
+    eve = cluster.client_as(User("eve", groups=("system:authenticated",)))
+    made = await eve.create(run(trigger=said))
+    assert made.spec.trigger == RunTrigger(kind="manual", by="eve", message="I did it")
+    body = {"status": {"phase": "Succeeded"}}
+    with pytest.raises(StatusError, match="cannot patch resource"):
+        await eve.patch(PipelineRun, made.metadata.name or "", "default", body=body, subresource="status")
+    receiver = cluster.client_as(User("system:sampan:git", groups=("system:authenticated",)))
+    assert (await receiver.create(run(trigger=said))).spec.trigger == said
 
 
 async def test_names_are_short_enough_for_those_of_pods(cluster: Cluster) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -160,6 +161,16 @@ async def test_pip_is_not_taken_from_where_somebody_stands(tmp_path: Path, monke
     with pytest.raises(packages.Missing):
         await packages.Packages(tmp_path / "data").prepare()
     assert not (tmp_path / "taken").exists()
+
+
+@pytest.mark.usefixtures("offline")
+async def test_what_a_killed_process_left_goes(tmp_path: Path) -> None:
+    gone, under_way = tmp_path / "data" / ".new-999999999-ab", tmp_path / "data" / f".new-{os.getppid()}-cd"
+    for each in (gone, under_way):
+        (each / "wheels").mkdir(parents=True)
+    with pytest.raises(packages.Missing):
+        await packages.Packages(tmp_path / "data").prepare()
+    assert (gone.exists(), under_way.exists()) == (False, True)
 
 
 @pytest.mark.usefixtures("offline")

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
 import msgspec
 
-from sampan.delivery import runlog, trees
+from sampan.delivery import trees
 from sampan.delivery.places import Places
 from sampan.delivery.runner import Runner
 from sampan.http.types import Request, Response
@@ -40,8 +40,7 @@ async def answer(runner: Runner, places: Places, request: Request, rest: Sequenc
     if what == "log":
         if request.param("follow").lower() in ("1", "true"):
             return Response(200, _stream(runner.follow(namespace, name)), _TEXT)
-        found = await asyncio.to_thread(runlog.lines, log)
-        return Response(200, "".join(f"{line}\n" for line in found).encode(), _TEXT)
+        return await asyncio.to_thread(_log, log)
     if what == "artifacts":
         return await asyncio.to_thread(_artifacts, kept, request.param("path"))
     return Response(404, b"there are log and artifacts\n", _TEXT)
@@ -53,6 +52,13 @@ async def _stream(lines: AsyncGenerator[str, None]) -> AsyncGenerator[bytes, Non
             yield f"{line}\n".encode()
 
 
+def _log(path: Path) -> Response:
+    """In blocks: logs are large, and many may ask."""
+    if not path.exists():
+        return Response(200, b"", _TEXT)
+    return Response(200, _file(lambda: os.open(path, os.O_RDONLY | os.O_CLOEXEC)), _TEXT)
+
+
 def _artifacts(directory: Path, path: str) -> Response:
     if not path:
         found = [{"path": each.path, "size": each.size} for each in trees.files(directory)]
@@ -61,13 +67,15 @@ def _artifacts(directory: Path, path: str) -> Response:
         descriptor = trees.open_file(directory, path)
     except OSError as error:
         return Response(404, f"{path}: {error.strerror or error}\n".encode(), _TEXT)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
+    regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+    os.close(descriptor)
+    if not regular:
         return Response(404, f"{path} is no file\n".encode(), _TEXT)
-    return Response(200, _file(descriptor), _BYTES)
+    return Response(200, _file(lambda: trees.open_file(directory, path)), _BYTES)
 
 
-async def _file(descriptor: int) -> AsyncGenerator[bytes, None]:
-    with open(descriptor, "rb") as file:  # noqa: ASYNC230 - a descriptor is open already
+async def _file(opened: Callable[[], int]) -> AsyncGenerator[bytes, None]:
+    """Opened when it is read and not before: an answer to HEAD is not."""
+    with open(await asyncio.to_thread(opened), "rb") as file:  # noqa: ASYNC230 - a descriptor is open already
         while block := await asyncio.to_thread(file.read, BLOCK):
             yield block

@@ -25,6 +25,7 @@ from sampan.apiserver.admission.pods import (
 from sampan.apiserver.admission.podsecurity import PodSecurity
 from sampan.apiserver.admission.quota import ResourceQuota
 from sampan.apiserver.admission.roles import RoleEscalation
+from sampan.apiserver.admission.runs import RunTrigger
 from sampan.apiserver.admission.secrets import ServiceAccountToken
 from sampan.apiserver.admission.storage import (
     DefaultIngressClass,
@@ -72,6 +73,7 @@ def plugins(
         CertificateSubjectRestriction(),
         DefaultIngressClass(view),
         RoleEscalation(authorization.escalation),
+        RunTrigger(),
         DefinitionWarnings(),
         PolicyWarnings(),
     ]

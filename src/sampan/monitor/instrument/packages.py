@@ -38,6 +38,7 @@ _OPTIONS = (
 )
 _INSTALL = ("--no-index", "--no-warn-script-location", "--root-user-action=ignore")
 _TAIL = 3
+_NEW = ".new-"
 
 
 class Missing(Exception):
@@ -61,7 +62,8 @@ class Packages:
 
     async def prepare(self, wheels: str = "", *, limit: float = LIMIT) -> None:
         """Bring the packages here, from the directory `wheels` alone when it is given. Raises Missing."""
-        made = self._root / f".new-{os.getpid()}-{os.urandom(4).hex()}"
+        await asyncio.to_thread(self._sweep)
+        made = self._root / f"{_NEW}{os.getpid()}-{os.urandom(4).hex()}"
         source, target = wheels or str(made / "wheels"), str(made / "packages")
         try:
             (made / "start").mkdir(parents=True, mode=0o755)
@@ -80,6 +82,13 @@ class Packages:
             raise Missing(f"OpenTelemetry's packages cannot be kept: {error}") from error
         finally:
             await asyncio.to_thread(shutil.rmtree, made, ignore_errors=True)
+
+    def _sweep(self) -> None:
+        """What processes have left that were killed while they brought packages."""
+        for path in self._root.glob(f"{_NEW}*"):
+            pid = path.name.removeprefix(_NEW).partition("-")[0]
+            if pid != str(os.getpid()) and not os.path.exists(f"/proc/{pid}"):
+                shutil.rmtree(path)
 
 
 async def _pip(words: list[str], limit: float) -> None:
