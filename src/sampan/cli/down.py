@@ -44,10 +44,23 @@ async def stop(cluster: ClusterConfig, context: Context, *, purge: bool) -> None
     shutil.rmtree(cluster.run_dir, ignore_errors=True)
     context.err("  containers, networks and mounts removed")
     if purge:
-        removal.remove(cluster.data_dir)
+        forget_data(cluster)
         forget(cluster.name, context)
         context.err("  state removed")
     context.err(f"cluster {cluster.name} is down")
+
+
+def forget_data(cluster: ClusterConfig) -> None:
+    """What is mounted below is somebody's data: then nothing is removed. Raises CommandError."""
+    from sampan.host import mounts
+
+    top = str(cluster.data_dir)
+    held = [point for point in mounts.below(top) if point != top]
+    if held:
+        raise CommandError(
+            f"error: {held[0]} is still mounted; as root: umount {held[0]}, and sampan down --purge again"
+        )
+    removal.remove(cluster.data_dir)
 
 
 def end(pid: int) -> None:
