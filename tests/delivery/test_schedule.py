@@ -16,7 +16,9 @@ def run(name: str, number: int = 0, phase: str = "Pending", **more: Any) -> Pipe
     source = RunSource(url=more.get("url"), ref=more.get("ref", "refs/heads/main"), commit="0" * 40)
     return PipelineRun(
         metadata=meta_v1.ObjectMeta(
-            name=name, namespace="default", creationTimestamp=f"2026-01-01T00:00:{more.get('second', number):02d}Z"
+            name=name,
+            namespace=more.get("namespace", "default"),
+            creationTimestamp=f"2026-01-01T00:00:{more.get('second', number):02d}Z",
         ),
         spec=PipelineRunSpec(
             app=more.get("app", "web"),
@@ -53,10 +55,20 @@ def test_one_run_of_an_app_at_a_time() -> None:
 
 
 def test_apps_run_beside_each_other_up_to_the_limit() -> None:
-    runs = [run(f"r{at}", at, app=f"app{at}") for at in range(1, schedule.LIMIT + 2)]
+    """Each in a namespace of its own."""
+    runs = [run(f"r{at}", at, app=f"app{at}", namespace=f"n{at}") for at in range(1, schedule.LIMIT + 2)]
     actions = decide(runs, (), NODE)
     assert actions[: schedule.LIMIT] == [Start(each) for each in runs[: schedule.LIMIT]]
     assert actions[schedule.LIMIT :] == [Wait(runs[-1], f"{schedule.LIMIT} pipelines run at the same time")]
+
+
+def test_no_namespace_takes_all_places() -> None:
+    """Two apps whose steps never end must not keep the deliveries of all others waiting."""
+    working = [run(f"r{at}", 1, "Running", app=f"app{at}", node=NODE) for at in range(schedule.OF_ONE)]
+    more, other = run("more", 2, app="more"), run("other", 3, namespace="shop")
+    actions = decide([*working, more, other], {key(each.metadata.name or "") for each in working}, NODE)
+    why = f"{schedule.OF_ONE} pipelines of namespace default run at the same time"
+    assert actions == [Wait(more, why), Start(other)]
 
 
 def test_a_push_that_waits_gives_way_to_a_newer_one_of_its_branch() -> None:

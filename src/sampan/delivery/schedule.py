@@ -1,20 +1,20 @@
 """Which runs begin, wait, give way, end and are forgotten. Pure: `decide` looks at everything again each time.
 
-One run of an app at a time; at most LIMIT on a node. A push that still waits gives way to a newer one of the same
-branch; what was started by hand does not.
+One run of an app at a time, at most OF_ONE of a namespace and LIMIT on a node: nobody keeps all others out. A push that
+still waits gives way to a newer one of the same branch; what was started by hand does not.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from sampan.api.extra.pipelinerun_v1 import PipelineRun
 from sampan.api.extra.pipelineruns import RUNNING, branch_of, ended
 
-LIMIT = 2
-"""Runs at the same time on a node."""
+LIMIT, OF_ONE = 3, 2
+"""Runs at the same time on a node, and those of one namespace."""
 KEPT = 20
 """Runs of an app that are kept after their end, with their logs and artifacts."""
 WAITING = 20
@@ -75,10 +75,14 @@ def decide(runs: Collection[PipelineRun], active: Collection[Key], node: str) ->
     for group in by_app.values():
         actions += _numbers(group)
         ready += _of_app(group, active, node, actions)
-    free = LIMIT - len(active)
+    taken = Counter(namespace for namespace, _ in active)
     for run in sorted(ready, key=_age):
-        free -= 1
-        if free < 0:
+        namespace, _ = key_of(run)
+        if taken[namespace] >= OF_ONE:
+            actions.append(Wait(run, f"{OF_ONE} pipelines of namespace {namespace} run at the same time"))
+            continue
+        taken[namespace] += 1
+        if taken.total() > LIMIT:
             actions.append(Wait(run, f"{LIMIT} pipelines run at the same time"))
         elif run.status.number:
             actions.append(Start(run))
