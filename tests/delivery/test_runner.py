@@ -95,6 +95,25 @@ async def test_a_run_is_taken_followed_and_ended(cluster: Cluster, tmp_path: Pat
         assert await bench.lines("nobody") == []
 
 
+async def test_a_run_whose_log_cannot_be_written_waits_and_can_be_aborted(cluster: Cluster, tmp_path: Path) -> None:
+    """As on a disk that is full."""
+    Places(tmp_path).root.mkdir(parents=True)
+    logs = Places(tmp_path).root / "logs"
+    logs.write_text("")
+    async with running(cluster, tmp_path) as bench:
+        name, other = await bench.make(), await bench.make(app="other")
+        why = "waits: its log cannot be written on node here: "
+        for each in (name, other):
+            run = await cluster.wait_for(PipelineRun, each, lambda run: (run.status.message or "").startswith(why))
+            assert run.status.phase == "Pending"
+        await cluster.client.patch(PipelineRun, other, "default", body={"spec": {"abort": True}})
+        await bench.phase(other, "Aborted")
+        logs.unlink()
+        bench.go.set()
+        await bench.phase(name, "Succeeded")
+        assert await bench.lines(name) == ["begun", "ended"]
+
+
 async def test_the_next_run_of_an_app_waits_and_says_for_whom(cluster: Cluster, tmp_path: Path) -> None:
     async with running(cluster, tmp_path) as bench:
         first = await bench.make()

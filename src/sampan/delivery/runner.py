@@ -156,14 +156,27 @@ class Runner:
 
     async def _start(self, run: PipelineRun, group: Group) -> None:
         key = key_of(run)
+        written = await self._log_of(key)
         self._told.pop(key, None)
         started = {"phase": "Running", "node": self._node, "startedAt": self._time(), "message": None}
         taken = await self._tell(key, started, revision=run.metadata.resourceVersion)
         if taken is None:
+            await written.close()
             return
-        job = Job(taken, RunLog(self._places.log(*key)))
+        job = Job(taken, written)
         self._jobs[key] = job
         group.start(f"run {key[0]}/{key[1]}", self._carry_out(key, job))
+
+    async def _log_of(self, key: Key) -> RunLog:
+        """Raises OSError, which the run tells: a disk that is full is somebody's to mend, and the run waits for it."""
+        try:
+            return RunLog(self._places.log(*key))
+        except OSError as error:
+            why = f"its log cannot be written on node {self._node}: {error.strerror or error}"
+            if self._told.get(key) != why:
+                self._told[key] = why
+                await self._tell(key, {"message": f"waits: {why}"})
+            raise
 
     async def _carry_out(self, key: Key, job: Job) -> None:
         last: Status = {"phase": "Aborted", "message": "the node's process ended while it ran; start it again"}
@@ -197,9 +210,12 @@ class Runner:
         """End what does not run, or does not run any more."""
         await self._remove_pods(run)
         stages = _settled(run, self._time())
-        written = RunLog(self._places.log(*key_of(run)))
-        await written.write(f"aborted: {why}")
-        await written.close()
+        try:
+            written = RunLog(self._places.log(*key_of(run)))
+            await written.write(f"aborted: {why}")
+            await written.close()
+        except OSError as error:
+            log.warning("run %s/%s: its log cannot be written: %s", *key_of(run), error)
         status = {"phase": "Aborted", "message": why, "finishedAt": self._time(), "stages": stages or None}
         await self._tell(key_of(run), status, revision=run.metadata.resourceVersion)
 
