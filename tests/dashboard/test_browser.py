@@ -36,6 +36,21 @@ async def test_a_wrong_token_is_refused_and_a_good_one_opens(console: Console, c
     await page.wait_text("system:serviceaccount:kube-system:sampan-console", "footer")
 
 
+async def test_an_answer_that_breaks_off_is_asked_for_again(console: Console, chrome: Browser) -> None:
+    """As when a network of the machine comes or goes: the browser drops what is under way."""
+    page = await chrome.page()
+    await page.open(console.url)
+    await page.run(
+        "{ const plain = fetch, dropped = new Set(); window.fetch = (path, options) => {"
+        " if (dropped.has(path)) return plain(path, options);"
+        " dropped.add(path); return Promise.reject(new TypeError('Failed to fetch')); }; }"
+    )
+    await page.wait("document.activeElement?.id === 'token'")
+    await page.insert(console.token)
+    await page.press("Enter")
+    await page.wait_text("node-1", "main")
+
+
 async def test_signing_out_forgets_the_token(console: Console, chrome: Browser) -> None:
     page = await chrome.page()
     await sign_in(page, console.url, console.token)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,7 +116,7 @@ async def test_a_shell_answers_and_fits_its_window(machine: Machine, chrome: Bro
 async def test_usage_is_drawn(machine: Machine, chrome: Browser) -> None:
     page = await opened(machine, chrome)
     await page.wait("document.querySelectorAll('.chart polyline').length === 2")
-    assert "GiB" in await page.run("document.querySelector('.charts').innerText")
+    assert re.search(r"\d [MG]iB", await page.run("document.querySelector('.charts').innerText"))
 
 
 async def test_an_account_of_ones_own(machine: Machine, chrome: Browser) -> None:

@@ -56,6 +56,16 @@ async def test_attach_twice_is_attach_once_and_detach_gives_the_address_back_las
     assert await network.attach("two", namespace(), lab.config()) != first
 
 
+async def test_this_machine_gets_no_address_of_its_own_for_a_pod(network: BridgeNetwork, namespace: Make) -> None:
+    """Browsers here drop what they are loading when an address comes or goes."""
+    one = await pod(network, namespace, "one")
+    link = names.veth(network.bridge[:-1], "one")
+    assert "state UP" in lab.ip("link", "show", link)
+    assert "inet" not in lab.ip("addr", "show", link)
+    async with one.serve(8080):
+        assert await HOST.ask(one.address, 8080) == (one.address, network.gateway)
+
+
 async def test_a_half_made_link_is_made_again(network: BridgeNetwork, namespace: Make) -> None:
     one = await pod(network, namespace, "one")
     link = names.veth(network.bridge[:-1], "one")

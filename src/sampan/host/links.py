@@ -25,6 +25,8 @@ _INFO_KIND, _INFO_DATA = 1, 2
 _VETH_PEER: Final = 1
 _INET_CONF: Final = 1
 _ROUTE_LOCALNET: Final = 26
+_ADDRESS_MODE: Final = 8  # IFLA_INET6_ADDR_GEN_MODE
+_ADDRESS_NONE: Final = 1  # IN6_ADDR_GEN_MODE_NONE
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_PREFSRC = 1, 4, 5, 6, 7
 _NDA_DST, _NDA_LLADDR = 1, 2
@@ -106,7 +108,7 @@ def create_bridge(netlink: Netlink, name: str, mac: str, mtu: int) -> None:
 def create_veth(
     netlink: Netlink, name: str, mac: str, mtu: int, group: int, *, peer: str, peer_mac: str, peer_namespace: int
 ) -> None:
-    """A pair: `name` here and up, in a group of links; `peer` in the namespace behind the descriptor, still down."""
+    """A pair, still down: `name` here in a group of links, `peer` in the namespace behind the descriptor."""
     other = (
         _LINK.pack(0, 0, 0, 0, 0, 0)
         + _name(peer)
@@ -115,7 +117,7 @@ def create_veth(
         + attribute(_IFLA_NET_NS_FD, _u32(peer_namespace))
     )
     info = nested(_IFLA_LINKINFO, attribute(_INFO_KIND, b"veth"), nested(_INFO_DATA, nested(_VETH_PEER, other)))
-    body = _LINK.pack(0, 0, 0, 0, _UP, _UP) + _name(name) + attribute(_IFLA_MTU, _u32(mtu))
+    body = _LINK.pack(0, 0, 0, 0, 0, 0) + _name(name) + attribute(_IFLA_MTU, _u32(mtu))
     body += attribute(_IFLA_ADDRESS, _mac(mac)) + attribute(_IFLA_GROUP, _u32(group))
     netlink.request(_NEWLINK, CREATE | EXCLUSIVE, body + info)
 
@@ -127,7 +129,20 @@ def set_up(netlink: Netlink, name: str) -> None:
 def route_localnet(netlink: Netlink, index: int) -> None:
     """Let connections of 127.0.0.0/8 that were translated leave and answers to them come in (ip-sysctl)."""
     conf = nested(_INET_CONF, attribute(_ROUTE_LOCALNET, _u32(1)))
-    netlink.request(_NEWLINK, 0, _LINK.pack(0, 0, 0, index, 0, 0) + nested(_IFLA_AF_SPEC, nested(socket.AF_INET, conf)))
+    _specify(netlink, index, socket.AF_INET, conf)
+
+
+def no_link_local(netlink: Netlink, index: int) -> None:
+    """Give a link that is still down no IPv6 address of its own; without IPv6 there is nothing to do."""
+    try:
+        _specify(netlink, index, socket.AF_INET6, attribute(_ADDRESS_MODE, bytes((_ADDRESS_NONE,))))
+    except OSError as error:
+        if error.errno != errno.EAFNOSUPPORT:
+            raise
+
+
+def _specify(netlink: Netlink, index: int, family: int, conf: bytes) -> None:
+    netlink.request(_NEWLINK, 0, _LINK.pack(0, 0, 0, index, 0, 0) + nested(_IFLA_AF_SPEC, nested(family, conf)))
 
 
 def delete_link(netlink: Netlink, name: str) -> None:

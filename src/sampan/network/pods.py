@@ -159,6 +159,9 @@ class BridgeNetwork:
                 links.delete_link(there, POD_LINK)
                 near, far = self._pair(here, there, name, netns, mac)
             links.route_localnet(here, near.index)
+            # Addresses of this machine that come and go make browsers on it drop what they are loading.
+            links.no_link_local(here, near.index)
+            links.set_up(here, name)
             links.add_neighbour(here, near.index, address, mac)
             links.add_route(here, f"{address}/32", index=near.index, source=self.gateway)
             links.set_up(there, "lo")
