@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import tempfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import kr8s
@@ -34,6 +36,12 @@ WEB = {
         },
     },
 }
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """kr8s writes its keys into files that it forgets."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 # --- kr8s
