@@ -55,6 +55,12 @@ def local(options: argparse.Namespace, context: Context) -> Local | None:
     return found if name and (found.data_root / found.name / KEPT).exists() else None
 
 
+def elsewhere(options: argparse.Namespace, context: Context) -> str:
+    """Why `local` found nothing."""
+    name = options.context or config.load(config.paths(options, context.environ)).get("current-context")
+    return f"context {name} is another one" if name else "no context is chosen: `sampan up` starts a cluster"
+
+
 def find(cluster: Local | None, image: str) -> Record | None:
     """The image in the node's store, if we may look there."""
     from sampan.host.containers import ImageFailure

@@ -247,8 +247,8 @@ def _local(options: argparse.Namespace, context: Context) -> building.Local:
     cluster = building.local(options, context)
     if cluster is None:
         raise CommandError(
-            "error: images are built on the machine of the cluster, and this context is another one: "
-            "build and push the image, then deploy it with --image"
+            f"error: images are built on the machine of the cluster, and {building.elsewhere(options, context)}; "
+            "or build and push the image, then deploy it with --image"
         )
     return cluster
 

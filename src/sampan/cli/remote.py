@@ -87,8 +87,8 @@ def served(options: argparse.Namespace, context: Context) -> ClusterConfig:
     local = building.local(options, context)
     if local is None:
         raise CommandError(
-            "error: the git server answers on the machine of its cluster, and this context is another one: "
-            "run this there, or choose it with --context"
+            "error: the git server answers on the machine of its cluster, and "
+            f"{building.elsewhere(options, context)}; run this there, or choose it with --context"
         )
     where = argparse.Namespace(name=local.name, data_root=local.data_root)
     cluster = cluster_options.read(where)
