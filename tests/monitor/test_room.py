@@ -231,14 +231,16 @@ async def test_many_pods_are_read_in_one_round(monitor: Monitor, pods: Pods) -> 
     assert {each["labels"]["pod"]: each["points"][0][1] for each in found} == {f"p{n}": float(n) for n in range(20)}
 
 
-async def test_an_answer_without_end_is_cut_off(monitor: Monitor, pods: Pods, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def endless() -> AsyncIterator[bytes]:
-        while True:
-            yield b"a 1\n" * 1000
-
+async def test_an_answer_that_is_too_large(
+    monitor: Monitor, pods: Pods, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(scrape, "LIMIT", 10_000)
-    with pytest.raises(scrape.Unreadable, match="more than 10000 bytes"):
-        await scrape._bounded(Response(200, endless()))
+    pods.pods = [pod("p", "10.244.1.1", annotations=ASKS)]
+    pods.answers = {"http://10.244.1.1:9000": (200, "a 1\n" * 5000)}
+    await monitor.scraper.round()
+    assert "has more than 10000 bytes" in caplog.text
+    (line,) = (await ask(monitor, "series?name=up"))["series"]
+    assert line["points"][-1][1] == 0.0
 
 
 @pytest.mark.parametrize(

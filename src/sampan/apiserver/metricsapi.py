@@ -27,6 +27,7 @@ from sampan.apiserver.routes import Route
 from sampan.apiserver.subresources.connect import place_of
 from sampan.apiserver.table import Tables, partial, partial_list
 from sampan.apiserver.verbs import selection
+from sampan.http.errors import BodyTooLarge
 from sampan.http.types import Request, Response
 
 log = logging.getLogger(__name__)
@@ -254,7 +255,10 @@ class Metrics:
         async with asyncio.timeout(PATIENCE):
             asked = Request("GET", "/metrics/resource")
             response = await self._connector.send(place.address, place.port, asked, node=True)
-            body = await _bounded(response)
+            try:
+                body = await response.read(LIMIT)
+            except BodyTooLarge as error:
+                raise ConnectionError(f"its answer to /metrics/resource has more than {LIMIT} bytes") from error
         if response.status != 200:
             raise ConnectionError(f"it answers {response.status} to /metrics/resource")
         return body.decode(errors="replace")
@@ -282,17 +286,6 @@ class Metrics:
             head = f'{{"kind":"{kind.name}List","apiVersion":"{kind.api_version}","metadata":{{}},"items":['.encode()
             body = b"".join((head, b",".join(values), b"]}\n"))
         return negotiation.answer(request, body, form)
-
-
-async def _bounded(response: Response) -> bytes:
-    if isinstance(response.body, bytes):
-        return response.body
-    found = bytearray()
-    async for chunk in response.body:
-        found += chunk
-        if len(found) > LIMIT:
-            raise ConnectionError(f"its answer to /metrics/resource has more than {LIMIT} bytes")
-    return bytes(found)
 
 
 # --- documents ---

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import parse_qs, unquote, urlencode
 
+from sampan.http.errors import BodyTooLarge
+
 CHUNK = 64 * 1024
 
 
@@ -106,9 +108,19 @@ class Response:
     def header(self, name: str) -> str:
         return next((v for k, v in self.headers if k.lower() == name), "")
 
-    async def read(self) -> bytes:
-        """The whole body."""
-        return self.body if isinstance(self.body, bytes) else b"".join([chunk async for chunk in self.body])
+    async def read(self, limit: int | None = None) -> bytes:
+        """The whole body. Raises BodyTooLarge as soon as more than `limit` bytes have come."""
+        if not isinstance(self.body, bytes):
+            found, size = [], 0
+            async for chunk in self.body:
+                found.append(chunk)
+                size += len(chunk)
+                if limit is not None and size > limit:
+                    raise BodyTooLarge(limit)
+            return b"".join(found)
+        if limit is not None and len(self.body) > limit:
+            raise BodyTooLarge(limit)
+        return self.body
 
 
 Handler = Callable[[Request], Response | Awaitable[Response]]

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 import msgspec
 
+from sampan.http.errors import BodyTooLarge
 from sampan.http.types import Body, Request, Response, Transport
 
 Connect = Callable[[str], Transport]
@@ -160,14 +161,10 @@ def basic(user: str, password: str) -> str:
 
 async def read(response: Response, limit: int) -> bytes:
     """The body; raises RegistryError when it is larger than `limit` bytes."""
-    if isinstance(response.body, bytes):
-        return response.body
-    found = bytearray()
-    async for chunk in response.body:
-        found += chunk
-        if len(found) > limit:
-            raise RegistryError(response.status, f"response is larger than {limit} bytes")
-    return bytes(found)
+    try:
+        return await response.read(limit)
+    except BodyTooLarge as error:
+        raise RegistryError(response.status, f"response is larger than {limit} bytes") from error
 
 
 async def discard(response: Response) -> None:

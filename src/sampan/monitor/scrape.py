@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable, Collection
 
 from sampan.api.exposition import Reading, parse
 from sampan.api.types import core_v1
-from sampan.http.types import Request, Response, Transport
+from sampan.http.errors import BodyTooLarge
+from sampan.http.types import Request, Transport
 from sampan.monitor.exposed import Exposed, exposed
 from sampan.runtime.clock import Clock
 
@@ -80,20 +81,11 @@ class Scraper:
             async with asyncio.timeout(PATIENCE):
                 asked = Request("GET", place.path, {"accept": "text/plain;version=0.0.4", "user-agent": "sampan"})
                 response = await transport.send(asked)
-                body = await _bounded(response)
+                body = await response.read(LIMIT)
+        except BodyTooLarge as error:
+            raise Unreadable(f"its answer has more than {LIMIT} bytes") from error
         finally:
             await transport.close()
         if response.status != 200:
             raise Unreadable(f"it answers {response.status}")
         return list(parse(body.decode(errors="replace")))[:READINGS]
-
-
-async def _bounded(response: Response) -> bytes:
-    if isinstance(response.body, bytes):
-        return response.body
-    found = bytearray()
-    async for chunk in response.body:
-        found += chunk
-        if len(found) > LIMIT:
-            raise Unreadable(f"its answer has more than {LIMIT} bytes")
-    return bytes(found)

@@ -16,8 +16,8 @@ from sampan.apiserver.backends import address_of
 from sampan.apiserver.contracts import View
 from sampan.apiserver.pool import Pool
 from sampan.http.client import HttpTransport
-from sampan.http.errors import Disconnected
-from sampan.http.types import Request, Response
+from sampan.http.errors import BodyTooLarge, Disconnected
+from sampan.http.types import Request
 
 ANSWER_LIMIT = 3 * 1024 * 1024
 _HEADERS = {"content-type": "application/json", "accept": "application/json", "user-agent": "kube-apiserver-admission"}
@@ -58,7 +58,10 @@ class Caller:
         except Disconnected:
             # Its server may have closed a connection that was kept; a question can be asked twice.
             response = await transport.send(request)
-        return response.status, await _whole(response)
+        try:
+            return response.status, await response.read(ANSWER_LIMIT)
+        except BodyTooLarge as error:
+            raise CallFailed(f"the answer is larger than {ANSWER_LIMIT} bytes") from error
 
     def _place(self, client: v1.WebhookClientConfig) -> tuple[str, str, str]:
         """URL, the name in the certificate ("" for the URL's host), and the URL as messages have it."""
@@ -82,17 +85,6 @@ class Caller:
 def _transport(base: str, host: str, bundle: str) -> HttpTransport:
     headers = {"host": host} if host else {}
     return HttpTransport(base, tls=_trust(bundle), server_hostname=host or None, headers=headers)
-
-
-async def _whole(response: Response) -> bytes:
-    if isinstance(response.body, bytes):
-        return response.body
-    body = bytearray()
-    async for chunk in response.body:
-        body += chunk
-        if len(body) > ANSWER_LIMIT:
-            raise CallFailed(f"the answer is larger than {ANSWER_LIMIT} bytes")
-    return bytes(body)
 
 
 def _trust(bundle: str) -> ssl.SSLContext:
