@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import stat
 import sys
 from pathlib import Path
@@ -177,6 +178,13 @@ async def test_a_failure_shows_the_step_its_output_and_its_code(lab: Lab) -> Non
     assert (lines[0], lines[-1], len(lines)) == ("72", "last words", 30)
     with pytest.raises(StepFailed, match="exit code 127 .a program was not found"):
         await lab.build(FROM + "RUN no-such-program\n")
+
+
+async def test_both_outputs_keep_their_order(lab: Lab) -> None:
+    script = "for i in $(seq 200); do echo out $i; echo err $i >&2; done"
+    await lab.build(FROM + f"RUN {script}\n")
+    shown = re.findall(r"(?:out|err) \d+$", lab.said.getvalue(), re.MULTILINE)
+    assert shown == [f"{kind} {number}" for number in range(1, 201) for kind in ("out", "err")]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """A RUN: the command in a container of its own on the layers so far; what it changes stays in the upper directory.
 
-The OCI runtime runs in the foreground with the container's output on a pipe. The network is the host's, the rest
-is what any container gets. Mount points that the image lacks lie in a layer that is thrown away, so that they do
+Both outputs of the container are one pipe, so that they keep their order (see foreground). The network is the host's,
+the rest is what any container gets. Mount points that the image lacks lie in a layer that is thrown away, so that they do
 not end up in the image.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import posixpath
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from sampan.host import capabilities, cgroups, mounts, processes, seccomp, spec,
 from sampan.host.containers import ContainerConfig, Mount, RuntimeFailure, SandboxConfig, SecurityConfig
 from sampan.host.images import ImageConfig
 from sampan.host.spec import Place
-from sampan.images.build import rootfs
+from sampan.images.build import foreground, rootfs
 from sampan.images.build.errors import BuildError
 from sampan.images.build.job import Job
 from sampan.images.build.rootfs import Rootfs
@@ -42,16 +43,11 @@ async def run(workshop: Workshop, bench: Bench, job: Job, output: Callable[[str]
         raise BuildError(str(error)) from error
     program = tools.program
     # With a log file its warnings are not among what the command wrote, and an error comes in plain words.
+    pidfile = f"{bench.run}/pid"
     command = [
-        program.path,
-        "--root",
-        program.root,
-        "--log",
-        f"{bench.run}/log",
-        "run",
-        "--bundle",
-        bench.run,
-        bench.id,
+        *(sys.executable, "-I", "-S", foreground.__file__, pidfile),
+        *(program.path, "--root", program.root, "--log", f"{bench.run}/log"),
+        *("run", "--detach", "--pid-file", pidfile, "--bundle", bench.run, bench.id),
     ]
     try:
         return await _watch(command, output)
