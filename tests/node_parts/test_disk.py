@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -44,6 +45,7 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
+    mounts.share(str(tmp_path))  # as the node's place of volumes is
     made = Place(tmp_path)
     yield made
     mounts.unmount_below(str(tmp_path))
@@ -124,6 +126,17 @@ def test_growing_under_a_pod(place: Place) -> None:
         place.leave()
         target = place.mount(40 * MI)
     assert disk.holds(str(target), 40 * MI) and (target / "f").read_text() == "kept"
+
+
+def test_a_program_that_has_a_copy_of_all_mounts_holds_no_volume(place: Place) -> None:
+    place.mount(10 * MI)
+    holder = [shutil.which("unshare") or "", "--mount", "--propagation", "unchanged", "sh", "-c", "echo; read end"]
+    with subprocess.Popen(holder, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None and process.stdout is not None
+        assert process.stdout.readline() == b"\n"
+        place.leave()
+        assert loops.device(str(place.image)) == ""
+        process.stdin.close()
 
 
 def test_one_whose_making_was_cut_off_is_made_again(place: Place) -> None:

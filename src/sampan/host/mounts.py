@@ -20,6 +20,7 @@ MS_REMOUNT = 0x20
 MS_BIND = 0x1000
 MS_REC = 0x4000
 MS_PRIVATE = 0x40000
+MS_SHARED = 0x100000
 MNT_DETACH = 0x2
 
 _OPTIONS_LIMIT = 4095  # the kernel copies one page of options
@@ -39,6 +40,17 @@ def bind(source: str, target: str, *, readonly: bool = False) -> None:
     mount(source, target, "", MS_BIND)
     if readonly:
         mount("", target, "", MS_BIND | MS_REMOUNT | MS_RDONLY)
+
+
+def share(path: str) -> None:
+    """Make a directory a mount whose changes below it reach the copies that other mount namespaces have. Idempotent.
+
+    Each container's start copies all mounts of the machine for a moment, and other programs keep such copies for
+    long: where the machine's root is private, one would hold what we have unmounted.
+    """
+    if not is_mounted(path):
+        bind(path, path)
+    mount("", path, "", MS_SHARED)
 
 
 def tmpfs(target: str, *, size: int, mode: int) -> None:

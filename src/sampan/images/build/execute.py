@@ -1,8 +1,8 @@
 """A RUN: the command in a container of its own on the layers so far; what it changes stays in the upper directory.
 
-Both outputs of the container are one pipe, so that they keep their order (see foreground). The network is the host's,
-the rest is what any container gets. Mount points that the image lacks lie in a layer that is thrown away, so that they do
-not end up in the image.
+Both outputs of the container are one pipe, so that they keep their order (see foreground). The network is the
+host's, the rest is what any container gets. Mount points that the image lacks lie in a layer that is thrown away, so
+that they do not end up in the image.
 """
 
 from __future__ import annotations

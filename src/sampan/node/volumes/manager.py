@@ -94,7 +94,7 @@ class PodVolumes:
         self._dirty: dict[str, None] = {}
         self._woken = asyncio.Event()
         self._failures = Failures(RETRY)
-        self._memory_lock = threading.Lock()
+        self._mounts_lock = threading.Lock()
         configs.subscribe(self.mark)
 
     # --- contracts.PodVolumes ---
@@ -238,9 +238,9 @@ class PodVolumes:
                 raise _failed_mount(name, str(error)) from error
 
     def _ensure_directories(self, uid: str) -> None:
-        self._places.volumes(uid).mkdir(parents=True, exist_ok=True, mode=0o750)
         if self._in_memory:
-            self._ensure_memory()
+            self._ensure_mounts()
+        self._places.volumes(uid).mkdir(parents=True, exist_ok=True, mode=0o750)
         self._memory(uid).mkdir(parents=True, exist_ok=True, mode=0o750)
 
     # --- places ---
@@ -253,12 +253,15 @@ class PodVolumes:
         """Where the pod's secrets are: in one file system in memory for all pods, which costs no mount a pod."""
         return self._memory_root / uid if self._in_memory else self._places.volumes(uid)
 
-    def _ensure_memory(self) -> None:
-        path = str(self._memory_root)
-        with self._memory_lock:
+    def _ensure_mounts(self) -> None:
+        """The place of all volumes, shared, so that unmounted is unmounted everywhere; and the one in memory."""
+        path, pods = str(self._memory_root), str(self._places.pods)
+        with self._mounts_lock:
             os.makedirs(path, exist_ok=True)
             if os.path.ismount(path):
                 return
+            os.makedirs(pods, mode=0o755, exist_ok=True)
+            mounts.share(pods)
             flags = mounts.MS_NOSUID | mounts.MS_NODEV
             try:
                 mounts.mount("tmpfs", path, "tmpfs", flags, "mode=0750,noswap")
