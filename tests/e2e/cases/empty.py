@@ -55,4 +55,27 @@ def empty_dirs() -> list[Case]:
             ],
         )
     )
+    cases.append(
+        Case(
+            "empty-propagation",
+            {
+                "volumes": [{"name": "v", "emptyDir": {}}],
+                "containers": [
+                    says(
+                        "while ! test -s /v/m/f; do sleep 0.1; done; cat /v/m/f",
+                        volumeMounts=[{**shared, "mountPropagation": "HostToContainer"}],
+                    ),
+                    {
+                        **says(
+                            "mkdir /v/m && mount -t tmpfs none /v/m && echo from a mount of the other > /v/m/f",
+                            volumeMounts=[{**shared, "mountPropagation": "Bidirectional"}],
+                            securityContext={"privileged": True},
+                        ),
+                        "name": "other",
+                    },
+                ],
+            },
+            "from a mount of the other\n",
+        )
+    )
     return cases
