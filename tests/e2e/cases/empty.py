@@ -67,9 +67,9 @@ def empty_dirs() -> list[Case]:
                     ),
                     {
                         **says(
-                            "mkdir /v/m && mount -t tmpfs none /v/m && echo from a mount of the other > /v/m/f",
+                            "mkdir /v/m && busybox mount -t tmpfs none /v/m && echo from a mount of the other > /v/m/f",
                             volumeMounts=[{**shared, "mountPropagation": "Bidirectional"}],
-                            securityContext={"privileged": True},
+                            securityContext={"privileged": True, "runAsUser": 0},
                         ),
                         "name": "other",
                     },
