@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import posixpath
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -166,7 +167,7 @@ def _home(root: str, uid: int) -> str:
 
 
 async def _watch(command: Sequence[str], output: Callable[[str], None]) -> int:
-    """Run the OCI runtime to its end; a cancelled call kills it (and `_finish` the container)."""
+    """Run the container to its end; a cancelled call ends it."""
     reader, writer = os.pipe()
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -181,7 +182,7 @@ async def _watch(command: Sequence[str], output: Callable[[str], None]) -> int:
         await read_lines(reader, output)
         return await child.wait()
     except BaseException:
-        child.kill()
+        child.kill(signal.SIGTERM)
         await child.wait()
         raise
 
