@@ -275,3 +275,47 @@ async def test_the_life_of_a_volume_by_hand(cluster: Cluster) -> None:
     await cluster.wait_for(Volume, "by-hand", lambda each: each.status.phase == "Released")
     await cluster.client.delete(Volume, "by-hand")
     await cluster.wait_gone(Volume, "by-hand")
+
+
+@covers(
+    "[sig-storage] VolumeAttributesClass [FeatureGate:VolumeAttributesClass] should run through the lifecycle of a "
+    "VolumeAttributesClass [Conformance]"
+)
+async def test_the_life_of_a_class_of_attributes(cluster: Cluster) -> None:
+    kind = storage_v1.VolumeAttributesClass
+    body = """
+apiVersion: storage.k8s.io/v1
+kind: VolumeAttributesClass
+metadata: {name: %s, labels: {set: one}}
+driverName: e2e.example.com
+parameters: {iops: "10"}
+"""
+    (made,) = await cluster.apply(body % "a")
+    assert (await cluster.client.get(kind, "a")).metadata.uid == made.metadata.uid
+    await cluster.client.patch(kind, "a", body={"metadata": {"labels": {"patched": "yes"}}})
+    (found,) = (await cluster.client.list(kind, labels="patched=yes")).items
+    assert found.parameters == {"iops": "10"}
+    await cluster.client.delete(kind, "a")
+    await cluster.wait_gone(kind, "a")
+
+    (made,) = await cluster.apply(body % "b")
+    label = replace(made, metadata=replace(made.metadata, labels={"set": "one", "updated": "yes"}))
+    assert (await cluster.client.update(label)).metadata.labels["updated"] == "yes"
+    await cluster.client.delete_collection(kind, labels="set=one")
+    await cluster.wait_gone(kind, "b")
+
+
+async def test_a_class_of_attributes_that_a_claim_names_stays(cluster: Cluster) -> None:
+    kind = storage_v1.VolumeAttributesClass
+    await cluster.apply(
+        "apiVersion: storage.k8s.io/v1\nkind: VolumeAttributesClass\nmetadata: {name: fast}\n"
+        "driverName: e2e.example.com\nparameters: {iops: '10'}"
+    )
+    named = claim().replace(", uid: uid-c", "").replace("spec:\n", "spec:\n  volumeAttributesClassName: fast\n", 1)
+    (made,) = await cluster.apply(named)
+    assert made.spec.volumeAttributesClassName == "fast"
+    await cluster.client.delete(kind, "fast")
+    held = await cluster.wait_for(kind, "fast", lambda each: each.metadata.deletionTimestamp)
+    assert held.metadata.finalizers == ("kubernetes.io/vac-protection",)
+    await cluster.client.delete(Claim, "c", "default")
+    await cluster.wait_gone(kind, "fast")

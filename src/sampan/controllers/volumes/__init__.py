@@ -20,5 +20,6 @@ DECLARATIONS = (
     provisioning.declare_volumes,
     protection.declare_claims,
     protection.declare_volumes,
+    protection.declare_classes,
     ephemeral.declare,
 )

@@ -1,11 +1,11 @@
-"""Claims in use and volumes that are bound do not go: a finalizer that admission gave them is taken off in time."""
+"""Claims and classes in use and volumes that are bound stay: admission's finalizer is taken off when they may go."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from sampan.api.types import core_v1
+from sampan.api.types import core_v1, storage_v1
 from sampan.client.cache import Key
 from sampan.client.client import Client
 from sampan.controllers import pods
@@ -16,6 +16,7 @@ from sampan.runtime.controller import Controller, Watch
 
 CLAIM_FINALIZER = "kubernetes.io/pvc-protection"
 VOLUME_FINALIZER = "kubernetes.io/pv-protection"
+CLASS_FINALIZER = "kubernetes.io/vac-protection"
 
 
 def plan_claim(claim: Claim, view: View) -> Plan:
@@ -55,6 +56,38 @@ def plan_volume(volume: Volume, view: View) -> Plan:
         yield Patch(volume, _without(volume, VOLUME_FINALIZER))
 
 
+def plan_class(made: storage_v1.VolumeAttributesClass, view: View) -> Plan:
+    metadata = made.metadata
+    if metadata.deletionTimestamp is None or CLASS_FINALIZER not in metadata.finalizers:
+        return
+    name = metadata.name or ""
+    if _any_names(name, (*view.all(Claim), *view.all(Volume))):
+        return
+    # The cache may not know yet of a claim that came a moment ago.
+    if not (yield Call(lambda client: _class_in_use(client, name))):
+        yield Patch(made, _without(made, CLASS_FINALIZER))
+
+
+def classes_of(user: Claim | Volume) -> set[str]:
+    """The VolumeAttributesClasses that a claim wants or has, or that a volume has."""
+    found = {user.spec.volumeAttributesClassName}
+    if isinstance(user, Claim):
+        found.add(user.status.currentVolumeAttributesClassName)
+        if user.status.modifyVolumeStatus is not None:
+            found.add(user.status.modifyVolumeStatus.targetVolumeAttributesClassName)
+    return {name for name in found if name}
+
+
+def _any_names(name: str, users: Iterable[Claim | Volume]) -> bool:
+    return any(name in classes_of(each) for each in users)
+
+
+async def _class_in_use(client: Client, name: str) -> bool:
+    if _any_names(name, (await client.list(Claim)).items):
+        return True
+    return _any_names(name, (await client.list(Volume)).items)
+
+
 def _without(object: Any, finalizer: str) -> dict[str, Any]:
     """The patch holds the version too: a list of finalizers must not bring one back that is gone."""
     kept = [each for each in object.metadata.finalizers if each != finalizer]
@@ -63,6 +96,14 @@ def _without(object: Any, finalizer: str) -> dict[str, Any]:
 
 def _claims(pod: core_v1.Pod, view: View) -> Iterable[Key]:
     return [(pod.metadata.namespace or "", name) for name in claims_of(pod)]
+
+
+def _classes(user: Claim | Volume, view: View) -> Iterable[Key]:
+    return [("", name) for name in classes_of(user)]
+
+
+def _changes_class(old: Claim | Volume, new: Claim | Volume) -> bool:
+    return classes_of(old) != classes_of(new)
 
 
 def _ends(old: core_v1.Pod, new: core_v1.Pod) -> bool:
@@ -80,3 +121,12 @@ def declare_claims(settings: Settings) -> Controller:
 
 def declare_volumes(settings: Settings) -> Controller:
     return Controller(name="pv-protection-controller", primary=Volume, plan=plan_volume)
+
+
+def declare_classes(settings: Settings) -> Controller:
+    return Controller(
+        name="volumeattributesclass-protection-controller",
+        primary=storage_v1.VolumeAttributesClass,
+        plan=plan_class,
+        watches=(Watch(Claim, _classes, _changes_class), Watch(Volume, _classes, _changes_class)),
+    )
