@@ -183,3 +183,180 @@ def test_an_ephemeral_container_joins_a_running_pod(machine: Machine, namespace:
         ),
         "the ephemeral container's log",
     )
+
+
+@covers("[sig-storage] ConfigMap optional updates should be reflected in volume [Conformance] [NodeConformance]")
+@covers("[sig-storage] Secrets optional updates should be reflected in volume [Conformance] [NodeConformance]")
+@covers(
+    "[sig-storage] Projected configMap optional updates should be reflected in volume [Conformance] [NodeConformance]"
+)
+@covers("[sig-storage] Projected secret optional updates should be reflected in volume [Conformance] [NodeConformance]")
+@covers("[sig-storage] Projected configMap updates should be reflected in volume [Conformance] [NodeConformance]")
+@covers("[sig-storage] Downward API volume should update annotations on modification [Conformance] [NodeConformance]")
+@covers("[sig-storage] Projected downwardAPI should update annotations on modification [Conformance] [NodeConformance]")
+@covers("[sig-storage] Projected downwardAPI should update labels on modification [Conformance] [NodeConformance]")
+def test_volumes_follow_what_comes_changes_and_goes(machine: Machine, namespace: str) -> None:
+    def source(kind: str, name: str) -> list[dict[str, object]]:
+        key = "name" if kind == "configMap" else "secretName"
+        plain = {"name": f"{kind}-{name}".lower(), kind: {key: name, "optional": True}}
+        projected = {"projected": {"sources": [{kind: {"name": name, "optional": True}}]}}
+        return [plain, {"name": f"projected-{kind}-{name}".lower(), **projected}]
+
+    items = [{"path": part, "fieldRef": {"fieldPath": f"metadata.{part}"}} for part in ("labels", "annotations")]
+    volumes: list[dict[str, object]] = [
+        {"name": "downward", "downwardAPI": {"items": items}},
+        {"name": "projected-downward", "projected": {"sources": [{"downwardAPI": {"items": items}}]}},
+    ]
+    for kind in ("configMap", "secret"):
+        for name in ("leaves", "changes", "comes"):
+            volumes += source(kind, name)
+    for name in ("leaves", "changes"):
+        machine.kubectl("-n", namespace, "create", "configmap", name, "--from-literal=x=before")
+        machine.kubectl("-n", namespace, "create", "secret", "generic", name, "--from-literal=x=before")
+    mounts = [{"name": each["name"], "mountPath": f"/v/{each['name']}"} for each in volumes]
+    reader = pod("reader", command=["/bin/sh", "-c", WAITS], container={"volumeMounts": mounts}, volumes=volumes)
+    machine.apply(reader, namespace=namespace)
+    machine.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/reader", "--timeout=60s")
+
+    def read(script: str) -> str:
+        return machine.kubectl("-n", namespace, "exec", "reader", "--", "sh", "-c", script).stdout
+
+    assert read("cat /v/*-leaves/x /v/*-changes/x; ls -d /v/*-comes/x 2>/dev/null; true") == "before" * 8
+    for kind, data in (("configmap", '{"data": {"x": "after"}}'), ("secret", '{"stringData": {"x": "after"}}')):
+        machine.kubectl("-n", namespace, "delete", kind, "leaves")
+        machine.kubectl("-n", namespace, "patch", kind, "changes", "-p", data)
+    machine.kubectl("-n", namespace, "create", "configmap", "comes", "--from-literal=x=new")
+    machine.kubectl("-n", namespace, "create", "secret", "generic", "comes", "--from-literal=x=new")
+    machine.kubectl("-n", namespace, "label", "pod", "reader", "extra=label")
+    machine.kubectl("-n", namespace, "annotate", "pod", "reader", "extra=note")
+    seen = "cat /v/*-changes/x /v/*-comes/x; ls -d /v/*-leaves/x 2>/dev/null; true"
+    eventually(lambda: read(seen) == "after" * 4 + "new" * 4, "what came, changed and went")
+    grep = """grep -h '^extra=' /v/*downward/labels /v/*downward/annotations; true"""
+    eventually(lambda: read(grep) == 'extra="label"\n' * 2 + 'extra="note"\n' * 2, "labels and annotations")
+
+
+@covers(
+    "[sig-storage] Secrets should be able to mount in a volume regardless of a different secret existing with same name in different namespace [Conformance] [NodeConformance]"
+)
+def test_a_secret_is_that_of_the_pod_s_namespace(machine: Machine, namespace: str) -> None:
+    machine.kubectl("create", "namespace", f"{namespace}-other")
+    for space, value in ((namespace, "ours"), (f"{namespace}-other", "theirs")):
+        machine.kubectl("-n", space, "create", "secret", "generic", "namesake", f"--from-literal=x={value}")
+    reader = pod(
+        "reader",
+        command=["cat", "/v/x"],
+        container={"volumeMounts": [{"name": "v", "mountPath": "/v"}]},
+        volumes=[{"name": "v", "secret": {"secretName": "namesake"}}],
+        restartPolicy="Never",
+    )
+    machine.apply(reader, namespace=namespace)
+    machine.kubectl("-n", namespace, "wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/reader", "--timeout=60s")
+    assert machine.kubectl("-n", namespace, "logs", "reader").stdout == "ours"
+    machine.kubectl("delete", "namespace", f"{namespace}-other", "--timeout=60s")
+
+
+@covers(
+    "[sig-node] Variable Expansion should verify that a failing subpath expansion can be modified during the lifecycle of a container [Conformance] [Slow]"
+)
+@covers(
+    "[sig-node] Variable Expansion should fail substituting values in a volume subpath with backticks [Conformance]"
+)
+@covers(
+    "[sig-node] Variable Expansion should fail substituting values in a volume subpath with absolute path [Conformance]"
+)
+def test_sub_paths_that_cannot_be_are_said_so(machine: Machine, namespace: str) -> None:
+    annotation = {"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.annotations['path']"}}}
+    mounts = [{"name": "v", "mountPath": "/v", "subPathExpr": "$(A)"}, {"name": "v", "mountPath": "/all"}]
+    for name, path in (("ticks", ".."), ("absolute", "/tmp"), ("mended", "/tmp")):
+        made = pod(
+            name,
+            command=["/bin/sh", "-c", WAITS],
+            container={"env": [annotation], "volumeMounts": mounts, "securityContext": {"runAsUser": 0}},
+            volumes=[{"name": "v", "emptyDir": {}}],
+        )
+        made["metadata"]["annotations"] = {"path": path}
+        machine.apply(made, namespace=namespace)
+
+    def waits(name: str) -> str:
+        state = status(machine, namespace, name)["state"]
+        return str(state.get("waiting", {}).get("reason"))  # type: ignore[attr-defined]
+
+    for name in ("ticks", "absolute", "mended"):
+        eventually(lambda name=name: waits(name) == "CreateContainerConfigError", "a reason")
+    machine.kubectl("-n", namespace, "annotate", "--overwrite", "pod", "mended", "path=good")
+    machine.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/mended", "--timeout=60s")
+    machine.kubectl("-n", namespace, "exec", "mended", "--", "sh", "-c", "touch /v/f && test -f /all/good/f")
+    machine.kubectl("-n", namespace, "annotate", "--overwrite", "pod", "mended", "path=later")
+    assert status(machine, namespace, "mended")["ready"]
+    machine.kubectl("-n", namespace, "delete", "pod", "mended", "--timeout=30s")
+
+
+@covers("[sig-node] Sysctls [LinuxOnly] should reject invalid sysctls [Conformance] [NodeConformance]")
+def test_sysctls_that_are_no_names_are_refused(machine: Machine, namespace: str) -> None:
+    names = ("foo-", "kernel.shmmax", "safe-and-unsafe", "bar..")
+    context = {"sysctls": [{"name": name, "value": "100000000"} for name in names]}
+    made = json.dumps(pod("sysctls", securityContext=context))
+    refused = machine.kubectl("-n", namespace, "create", "-f", "-", given=made, check=False)
+    assert refused.returncode
+    for at, name in enumerate(names):
+        wrong = f'spec.securityContext.sysctls[{at}].name: Invalid value: "{name}"'
+        assert (wrong in refused.stderr) is (name in ("foo-", "bar..")), refused.stderr
+
+
+@covers(
+    "[sig-node] Kubelet when scheduling a busybox command that always fails in a pod should be possible to delete [Conformance] [NodeConformance]"
+)
+@covers(
+    "[sig-node] Containers should use the image defaults if command and args are blank [Conformance] [NodeConformance]"
+)
+def test_a_pod_that_always_fails_goes_and_an_image_has_its_own_command(machine: Machine, namespace: str) -> None:
+    machine.apply(pod("fails", command=["/bin/false"]), pod("defaults"), namespace=namespace)
+    eventually(lambda: status(machine, namespace, "fails")["restartCount"], "a restart")
+    machine.kubectl("-n", namespace, "delete", "pod", "fails", "--timeout=30s")
+    assert "NotFound" in machine.kubectl("-n", namespace, "get", "pod", "fails", check=False).stderr
+    eventually(
+        lambda: machine.kubectl("-n", namespace, "logs", "defaults", check=False).stdout.startswith(
+            "listening on 8080"
+        ),
+        "the words of the image's own command",
+    )
+
+
+@covers(
+    "[sig-node] Container Lifecycle Hook when create a pod with lifecycle hook should execute poststart http hook properly [Conformance] [NodeConformance]"
+)
+@covers(
+    "[sig-node] Container Lifecycle Hook when create a pod with lifecycle hook should execute prestop http hook properly [Conformance] [NodeConformance]"
+)
+@covers(
+    "[sig-node] Probing container should be restarted with a /healthz http liveness probe [Conformance] [NodeConformance]"
+)
+def test_http_hooks_are_called_and_http_probes_restart(machine: Machine, namespace: str) -> None:
+    # A hook whose answer is 404 has failed: what it asks for is there.
+    serve = "mkdir /tmp/w; echo > /tmp/w/postStart; echo > /tmp/w/preStop; httpd -f -vv -p 8080 -h /tmp/w 2>&1 & "
+    machine.apply(pod("listener", command=["/bin/sh", "-c", serve + WAITS]), namespace=namespace)
+    probe = {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 1, "failureThreshold": 1}
+    script = f"mkdir /tmp/w; echo > /tmp/w/healthz; httpd -p 8080 -h /tmp/w; {WAITS}"
+    probes = {"livenessProbe": probe, "startupProbe": {**probe, "failureThreshold": 30}}
+    sick = pod("sick", command=["/bin/sh", "-c", script], container=probes)
+    machine.apply(sick, namespace=namespace)
+    machine.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/listener", "--timeout=60s")
+    address = machine.get("-n", namespace, "pod", "listener")["status"]["podIP"]
+    hooks = {
+        hook: {"httpGet": {"host": address, "port": 8080, "path": f"/{hook}"}} for hook in ("postStart", "preStop")
+    }
+    leaver = pod("leaver", command=["/bin/sh", "-c", WAITS], container={"lifecycle": hooks})
+    machine.apply(leaver, namespace=namespace)
+    machine.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/leaver", "--timeout=60s")
+
+    def called() -> str:
+        return machine.kubectl("-n", namespace, "logs", "listener").stdout
+
+    assert "url:/postStart" in called() and "url:/preStop" not in called(), called()
+    machine.kubectl("-n", namespace, "delete", "pod", "leaver", "--timeout=30s")
+    assert "url:/preStop" in called(), called()
+    machine.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/sick", "--timeout=60s")
+    assert status(machine, namespace, "sick")["restartCount"] == 0
+    machine.kubectl("-n", namespace, "exec", "sick", "--", "rm", "/tmp/w/healthz")
+    eventually(lambda: status(machine, namespace, "sick")["restartCount"], "a restart")
+    assert reasons(machine, namespace, "sick")["Killing"] == "Container c failed liveness probe, will be restarted"

@@ -1,6 +1,6 @@
 """Pods that run once and say what they found; `test_pods.py` starts them together and reads each one's log."""
 
-from tests.e2e.cases import commands, downward, empty, environment, lifecycle, names, security, volumes
+from tests.e2e.cases import commands, downward, empty, environment, lifecycle, names, security, sources, volumes
 from tests.e2e.cases.case import Case
 
 GROUPS = (
@@ -12,6 +12,7 @@ GROUPS = (
     security.security,
     lifecycle.lifecycles,
     names.hosts,
+    sources.sources,
 )
 CASES: tuple[Case, ...] = tuple(case for group in GROUPS for case in group())
 
