@@ -10,6 +10,7 @@ import pytest
 from sampan.testing.thread import ServedCluster
 from tests.apiserver.crds import definition, tab, version
 from tests.apiserver.person import KUBECTL, Person
+from tests.covers import covers
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(KUBECTL is None, reason="the stock kubectl is not installed")]
 
@@ -80,3 +81,68 @@ def test_what_follows_from_discovery(served_cluster: ServedCluster, tmp_path: Pa
     assert me.types("auth", "can-i", "list", "crontabs.stable.example.com", "--as=jane") == "yes\n"
     refused = me.types("delete", "ct", "x", "--as=jane", fails=True)
     assert 'cannot delete resource "crontabs" in API group "stable.example.com"' in refused
+
+
+PUBLISH = "[sig-api-machinery] CustomResourcePublishOpenAPI [Privileged:ClusterAdmin] works for"
+OPEN = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+
+
+def person_with(cluster: ServedCluster, home: Path, schema: dict[str, object]) -> Person:
+    me = Person(cluster.kubeconfig, home)
+    me.types("apply", "-f", "-", given=definition(version(schema={"openAPIV3Schema": schema})))
+    me.types("wait", "--for=condition=Established", "crd/crontabs.stable.example.com", "--timeout=30s")
+    return me
+
+
+def test_a_published_schema_checks_and_explains(served_cluster: ServedCluster, tmp_path: Path) -> None:
+    bars = {
+        "type": "array",
+        "description": "List of Bars and their specs.",
+        "items": {
+            "type": "object",
+            "required": ["name"],
+            "properties": {"name": {"type": "string", "description": "Name of Bar."}, "age": {"type": "string"}},
+        },
+    }
+    spec = {"type": "object", "description": "Specification of Foo", "properties": {"bars": bars}}
+    schema = {"type": "object", "description": "Foo CRD for Testing", "properties": {"spec": spec}}
+    me = person_with(served_cluster, tmp_path, schema)
+    known = {**tab("known"), "spec": {"bars": [{"name": "one", "age": "10"}]}}
+    for verb in ("create", "apply"):
+        me.types(verb, "-f", "-", given=known)
+        me.types("delete", "ct", "known")
+        unknown = {**tab("unknown"), "spec": {"foo": True}}
+        assert 'unknown field "spec.foo"' in me.types(verb, "-f", "-", given=unknown, fails=True)
+        lacking = {**tab("lacking"), "spec": {"bars": [{"age": "10"}]}}
+        assert "spec.bars[0].name" in me.types(verb, "-f", "-", given=lacking, fails=True)
+    assert "Foo CRD for Testing" in me.types("explain", "crontabs")
+    assert "Specification of Foo" in me.types("explain", "crontabs.spec")
+    explained = me.types("explain", "crontabs.spec.bars", "--recursive")
+    assert "List of Bars and their specs." in explained and "-required-" in explained and "age" in explained
+    assert 'field "age2" does not exist' in me.types("explain", "crontabs.spec.bars.age2", fails=True)
+
+
+@covers(
+    f"{PUBLISH} CRD without validation schema [Conformance]",
+    f"{PUBLISH} CRD preserving unknown fields at the schema root [Conformance]",
+)
+def test_a_root_that_takes_any_fields(served_cluster: ServedCluster, tmp_path: Path) -> None:
+    me = person_with(served_cluster, tmp_path, OPEN)
+    for verb in ("create", "apply"):
+        me.types(verb, "-f", "-", given={**tab("any"), "a": {"b": [{"c": "d"}]}})
+        assert me.types("get", "ct/any", "-o", "jsonpath={.a.b[0].c}") == "d"
+        me.types("delete", "ct", "any")
+    assert "<empty>" in me.types("explain", "crontabs")
+
+
+@covers(f"{PUBLISH} CRD preserving unknown fields in an embedded object [Conformance]")
+def test_an_embedded_object_that_takes_any_fields(served_cluster: ServedCluster, tmp_path: Path) -> None:
+    embedded = {**OPEN, "x-kubernetes-embedded-resource": True, "description": "Any object"}
+    fields = {"spec": {**OPEN, "description": "Specification of Waldo"}, "template": embedded}
+    me = person_with(served_cluster, tmp_path, {"type": "object", "properties": fields})
+    inner = {"apiVersion": "v1", "kind": "Thing", "metadata": {"name": "in"}, "odd": "kept"}
+    for verb in ("create", "apply"):
+        me.types(verb, "-f", "-", given={**tab("any", dummy="x"), "template": inner})
+        assert me.types("get", "ct/any", "-o", "jsonpath={.spec.dummy}{.template.odd}") == "xkept"
+        me.types("delete", "ct", "any")
+    assert "Specification of Waldo" in me.types("explain", "crontabs")

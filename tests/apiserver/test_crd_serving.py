@@ -231,3 +231,14 @@ async def test_openapi_of_several_definitions(api: Api) -> None:
     await define(api, other)
     wanted = {"com.example.stable.v1.CronTab", "com.example.stable.v1.Task", "com.example.other.v1.CronTab"}
     assert await definitions_of(api) == wanted
+
+
+PUBLISH = "[sig-api-machinery] CustomResourcePublishOpenAPI [Privileged:ClusterAdmin] works for"
+
+
+@covers(f"{PUBLISH} multiple CRDs of same group but different versions [Conformance]")
+async def test_openapi_of_versions_in_one_definition_and_in_two(api: Api) -> None:
+    await define(api, definition(version("v1"), version("v2", storage=False)))
+    await define(api, definition(version("v4"), plural="tasks", singular="task", kind="Task", shortNames=[]))
+    names = ("v1.CronTab", "v2.CronTab", "v4.Task")
+    assert await definitions_of(api) == {f"com.example.stable.{name}" for name in names}

@@ -319,3 +319,29 @@ async def test_unknown_metadata_of_a_custom_resource(api: Api) -> None:
     assert refused.status == 400
     assert 'unknown field "metadata.unknownOuter"' in refused.message
     assert 'unknown field "spec.template.metadata.unknownInner"' in refused.message
+
+
+# --- priority classes
+
+
+@covers(
+    "[sig-scheduling] SchedulerPreemption PriorityClass endpoints verify PriorityClass endpoints can be operated with "
+    "different HTTP methods [Conformance] [Serial]"
+)
+async def test_a_priority_class_keeps_its_value(api: Api) -> None:
+    place = "/apis/scheduling.k8s.io/v1/priorityclasses"
+    for name, value in (("p1", 1), ("p2", 2)):
+        made = {"metadata": {"name": name}, "value": value, "description": "old"}
+        assert (await api.post(place, made)).status == 201
+    listed = (await api.get(place))["items"]
+    assert {"p1": 1, "p2": 2}.items() <= {each["metadata"]["name"]: each["value"] for each in listed}.items()
+    refused = await api.patch(f"{place}/p1", {"value": 10})
+    assert refused.status in (403, 422) and "may not be changed in an update" in refused.message
+    found = (await api.get(f"{place}/p2")).json
+    assert (await api.put(f"{place}/p2", {**found, "value": 20})).status == refused.status
+    assert (await api.patch(f"{place}/p1", {"description": "patched"}))["description"] == "patched"
+    assert (await api.put(f"{place}/p2", {**found, "description": "put"}))["description"] == "put"
+    assert {(await api.get(f"{place}/{name}"))["value"] for name in ("p1", "p2")} == {1, 2}
+    for name in ("p1", "p2"):
+        assert (await api.delete(f"{place}/{name}")).status == 200
+        assert (await api.get(f"{place}/{name}")).status == 404
