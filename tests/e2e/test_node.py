@@ -360,3 +360,79 @@ def test_http_hooks_are_called_and_http_probes_restart(machine: Machine, namespa
     machine.kubectl("-n", namespace, "exec", "sick", "--", "rm", "/tmp/w/healthz")
     eventually(lambda: status(machine, namespace, "sick")["restartCount"], "a restart")
     assert reasons(machine, namespace, "sick")["Killing"] == "Container c failed liveness probe, will be restarted"
+
+
+@covers(
+    "[sig-node] Probing container should *not* be restarted with a /healthz http liveness probe [Conformance] [NodeConformance]"
+)
+@covers(
+    '[sig-node] Probing container should *not* be restarted with a exec "cat /tmp/health" liveness probe [Conformance] [NodeConformance]'
+)
+def test_containers_whose_probes_are_answered_go_on(machine: Machine, namespace: str) -> None:
+    # The asked count how often: many answers and no restart.
+    serve = "mkdir /tmp/w; echo > /tmp/w/healthz; httpd -f -v -p 8080 -h /tmp/w 2>/tmp/asked & "
+    often = {"periodSeconds": 1, "failureThreshold": 1}
+    http = {"httpGet": {"path": "/healthz", "port": 8080}, **often}
+    started = {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 1, "failureThreshold": 30}
+    told = {"exec": {"command": ["sh", "-c", "cat /tmp/health && echo response:200 >> /tmp/asked"]}, **often}
+    well = pod(
+        "http", command=["/bin/sh", "-c", serve + WAITS], container={"livenessProbe": http, "startupProbe": started}
+    )
+    machine.apply(
+        well,
+        pod("exec", command=["/bin/sh", "-c", f"echo ok > /tmp/health; {WAITS}"], container={"livenessProbe": told}),
+        namespace=namespace,
+    )
+    machine.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/http", "pod/exec", "--timeout=60s")
+    for name in ("http", "exec"):
+        count = ("-n", namespace, "exec", name, "--", "grep", "-c", "response:200", "/tmp/asked")
+        eventually(lambda count=count: int(machine.kubectl(*count, check=False).stdout or 0) >= 4, "four answers")
+        assert status(machine, namespace, name)["restartCount"] == 0
+
+
+@covers("[sig-node] KubeletManagedEtcHosts should test kubelet managed /etc/hosts file [Conformance] [NodeConformance]")
+def test_the_kubelet_writes_hosts_unless_the_pod_or_its_network_has_its_own(machine: Machine, namespace: str) -> None:
+    own = {"name": "own", "hostPath": {"path": "/etc/hosts", "type": "File"}}
+    for name, host in (("inside", False), ("outside", True)):
+        made = pod(name, command=["/bin/sh", "-c", WAITS], hostNetwork=host, volumes=[own])
+        (first,) = made["spec"]["containers"]
+        mounts = {"volumeMounts": [{"name": "own", "mountPath": "/etc/hosts"}]}
+        made["spec"]["containers"] = [first, {**first, "name": "d"}, {**first, "name": "mounts", **mounts}]
+        machine.apply(made, namespace=namespace)
+    machine.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/inside", "pod/outside", "--timeout=60s")
+
+    def managed(name: str, container: str) -> bool:
+        command = ("-n", namespace, "exec", name, "-c", container, "--", "cat", "/etc/hosts")
+        return "# Kubernetes-managed hosts file." in machine.kubectl(*command).stdout
+
+    assert [managed("inside", each) for each in ("c", "d", "mounts")] == [True, True, False]
+    assert [managed("outside", each) for each in ("c", "d")] == [False, False]
+
+
+@covers(
+    "[sig-node] Ephemeral Containers should update the ephemeral containers in an existing pod [Conformance] [NodeConformance]"
+)
+def test_ephemeral_containers_are_added_one_after_the_other(machine: Machine, namespace: str) -> None:
+    machine.apply(pod("host", command=["/bin/sh", "-c", WAITS]), namespace=namespace)
+    machine.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/host", "--timeout=60s")
+    made = {
+        "image": "sampan.dev/hello:v1",
+        "imagePullPolicy": "Never",
+        "command": ["/bin/sh", "-c", f"echo here; {WAITS}"],
+    }
+    update = ("-n", namespace, "replace", "--subresource=ephemeralcontainers", "-f", "-")
+
+    def running() -> list[str]:
+        found = machine.get("-n", namespace, "pod", "host")["status"].get("ephemeralContainerStatuses", ())
+        return [each["name"] for each in found if "running" in each["state"]]
+
+    patch = json.dumps({"spec": {"ephemeralContainers": [{"name": "first", **made}]}})
+    machine.kubectl("-n", namespace, "patch", "pod", "host", "--subresource=ephemeralcontainers", "-p", patch)
+    eventually(lambda: running() == ["first"], "the first runs")
+    now = machine.get("-n", namespace, "pod", "host")
+    now["spec"]["ephemeralContainers"].append({"name": "second", **made})
+    now["metadata"].pop("resourceVersion")
+    machine.kubectl(*update, given=json.dumps(now))
+    eventually(lambda: running() == ["first", "second"], "both run")
+    after = machine.get("-n", namespace, "pod", "host")["spec"]["ephemeralContainers"]
+    assert [each["name"] for each in after] == ["first", "second"]
