@@ -223,3 +223,43 @@ async def test_a_claim_that_waits_is_bound_to_a_volume_its_pods_node_reaches(clu
     assert found.spec.nodeName == "node-2"
     claim = await cluster.client.get(core_v1.PersistentVolumeClaim, "data", "default")
     assert (claim.spec.volumeName, claim.status.phase) == ("disk", "Bound")
+
+
+SET = """
+apiVersion: apps/v1
+kind: ReplicaSet
+metadata: {{name: {name}}}
+spec:
+  replicas: {count}
+  selector: {{matchLabels: {{app: {name}}}}}
+  template:
+    metadata: {{labels: {{app: {name}}}}}
+    spec:
+      priorityClassName: {name}
+      terminationGracePeriodSeconds: 0
+      containers: [{{name: c, image: app, resources: {{requests: {{cpu: {cpu}}}}}}}]
+"""
+
+
+@covers(
+    "[sig-scheduling] SchedulerPreemption PreemptionExecutionPath runs ReplicaSets to verify preemption running path "
+    "[Conformance] [Serial]",
+)
+@pytest.mark.cluster(capacity={"cpu": "2", "memory": "4Gi", "pods": "20"})
+async def test_sets_of_rising_priority_take_the_places_of_the_lowest(cluster: Cluster) -> None:
+    async def placed(**wanted: int) -> None:
+        def holds(pods: tuple[core_v1.Pod, ...]) -> bool:
+            there = [p.metadata.labels["app"] for p in pods if on_a_node(p) and not p.metadata.deletionTimestamp]
+            return {name: there.count(name) for name in wanted} == wanted
+
+        await cluster.wait_until(core_v1.Pod, holds)
+
+    for value, (name, count, cpu) in enumerate(
+        (("p1", 2, "500m"), ("p2", 2, "500m"), ("p3", 1, "1000m"), ("p4", 1, "1000m")), start=1
+    ):
+        await priority(cluster, name, value)
+        await cluster.apply(SET.format(name=name, count=count, cpu=cpu))
+        await placed(**{name: count})
+    await placed(p1=0, p2=0, p3=1, p4=1)
+    kept = (await cluster.client.list(core_v1.Pod, "default")).items
+    assert len([p for p in kept if not p.metadata.deletionTimestamp]) == 6, "what was preempted is made again and waits"
