@@ -261,5 +261,5 @@ async def test_sets_of_rising_priority_take_the_places_of_the_lowest(cluster: Cl
         await cluster.apply(SET.format(name=name, count=count, cpu=cpu))
         await placed(**{name: count})
     await placed(p1=0, p2=0, p3=1, p4=1)
-    kept = (await cluster.client.list(core_v1.Pod, "default")).items
-    assert len([p for p in kept if not p.metadata.deletionTimestamp]) == 6, "what was preempted is made again and waits"
+    # What was preempted is made again and waits.
+    await cluster.wait_until(core_v1.Pod, lambda pods: len([p for p in pods if not p.metadata.deletionTimestamp]) == 6)

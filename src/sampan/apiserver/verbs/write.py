@@ -100,7 +100,11 @@ def read_document(kind: Kind, body: bytes, content_type: str, write: Write) -> D
 
 
 def check_fields(kind: Kind, document: Document, write: Write, duplicates: list[str]) -> None:
-    """Refuse wrong types; treat unknown and repeated fields as fieldValidation says."""
+    """Refuse wrong types; treat unknown and repeated fields as fieldValidation says.
+
+    Quantities may come as numbers, which the types do not know: they are brought into form before.
+    """
+    codec.normalize(kind, document)
     codec.decode(kind, document)
     if write.field_validation == "Ignore":
         return

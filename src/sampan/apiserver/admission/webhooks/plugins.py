@@ -116,6 +116,7 @@ def change(admission: Admission, hook: Hook, kind: Kind, patch: Sequence[Documen
     if document.get("kind") == admission.kind.name:
         try:
             codec.identify(kind, patched)
+            codec.normalize(kind, patched)
             kind.default(patched)
             codec.decode(kind, patched)
         except StatusError as error:
