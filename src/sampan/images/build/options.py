@@ -133,7 +133,7 @@ _ALLOWED: dict[str, frozenset[str]] = {
 
 
 def mount(text: str) -> RunMount:
-    """`type=cache,target=/root/.cache` as a value. A bind mount is read-only unless it says `rw`."""
+    """`type=cache,target=/var/cache/apt` as a value. A bind mount is read-only unless it says `rw`."""
     pairs = [_pair(field) for field in _fields(text)]
     kinds = [value for name, value in pairs if name == "type"]
     kind = kinds[-1] if kinds else "bind"

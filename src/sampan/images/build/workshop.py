@@ -48,6 +48,10 @@ class Workshop:
     _tools: Tools | None = None
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    @property
+    def _benches(self) -> str:
+        return f"{self.data}/work"
+
     @contextlib.contextmanager
     def bench(self) -> Iterator[Bench]:
         """A directory of one's own, gone at the end with all mounts below it."""
@@ -62,7 +66,7 @@ class Workshop:
         """A new directory and the lock on it; a sweep that came in between took the directory away."""
         while True:
             id = os.urandom(6).hex()
-            made = Bench(id, f"{self.data}/work/{id}", f"{self.run}/{id}")
+            made = Bench(id, f"{self._benches}/{id}", f"{self.run}/{id}")
             os.makedirs(made.run, mode=0o700)
             os.makedirs(made.data, mode=0o700)
             try:
@@ -96,10 +100,9 @@ class Workshop:
         """Remove what builds that were killed left; returns how many. Blocking."""
         from sampan.host import cgroups
 
-        directory = f"{self.data}/work"
         swept = 0
-        for id in os.listdir(directory) if os.path.isdir(directory) else ():
-            bench = Bench(id, f"{directory}/{id}", f"{self.run}/{id}")
+        for id in os.listdir(self._benches) if os.path.isdir(self._benches) else ():
+            bench = Bench(id, f"{self._benches}/{id}", f"{self.run}/{id}")
             try:
                 lock = _locked(f"{bench.data}/{_LOCK}", fcntl.LOCK_EX | fcntl.LOCK_NB)
             except (BlockingIOError, FileNotFoundError):
