@@ -352,9 +352,10 @@ def test_http_hooks_are_called_and_http_probes_restart(machine: Machine, namespa
     def called() -> str:
         return machine.kubectl("-n", namespace, "logs", "listener").stdout
 
-    assert "url:/postStart" in called() and "url:/preStop" not in called(), called()
+    eventually(lambda: "url:/postStart" in called(), "the call of the hook after the start")
+    assert "url:/preStop" not in called(), called()
     machine.kubectl("-n", namespace, "delete", "pod", "leaver", "--timeout=30s")
-    assert "url:/preStop" in called(), called()
+    eventually(lambda: "url:/preStop" in called(), "the call of the hook before the end")
     machine.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/sick", "--timeout=60s")
     assert status(machine, namespace, "sick")["restartCount"] == 0
     machine.kubectl("-n", namespace, "exec", "sick", "--", "rm", "/tmp/w/healthz")

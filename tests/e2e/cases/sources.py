@@ -26,31 +26,26 @@ def _variables() -> list[Case]:
         "spec": {"ports": [{"port": 8765, "targetPort": 8080}], "selector": {"name": "none"}},
     }
     return [
-        Case(
-            "env-prefixes-config-map",
-            {
-                "containers": [
-                    says(script, envFrom=prefixed({"configMapRef": {"name": "prefixed"}}, "p_", "1-", "$_")),
-                ]
-            },
-            wanted,
-            objects=[config_map("prefixed", data)],
-            covers=[
-                "[sig-node] ConfigMap should be consumable as environment variable names with various prefixes [Conformance]"
-            ],
-        ),
-        Case(
-            "env-prefixes-secret",
-            {
-                "containers": [
-                    says(script, envFrom=prefixed({"secretRef": {"name": "prefixed"}}, "p_", "1-", "$_")),
-                ]
-            },
-            wanted,
-            objects=[secret("prefixed", data)],
-            covers=[
-                "[sig-node] Secrets should be consumable as environment variable names variable names with various prefixes [Conformance]"
-            ],
+        *(
+            Case(
+                f"env-prefixes-{made['kind'].lower()}",
+                {"containers": [says(script, envFrom=prefixed({reference: {"name": "prefixed"}}, "p_", "1-", "$_"))]},
+                wanted,
+                objects=[made],
+                covers=[f"[sig-node] {name} with various prefixes [Conformance]"],
+            )
+            for reference, made, name in (
+                (
+                    "configMapRef",
+                    config_map("prefixed", data),
+                    "ConfigMap should be consumable as environment variable names",
+                ),
+                (
+                    "secretRef",
+                    secret("prefixed", data),
+                    "Secrets should be consumable as environment variable names variable names",
+                ),
+            )
         ),
         Case(
             "env-services",
