@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import signal
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -178,6 +180,16 @@ async def test_a_failure_shows_the_step_its_output_and_its_code(lab: Lab) -> Non
     assert (lines[0], lines[-1], len(lines)) == ("72", "last words", 30)
     with pytest.raises(StepFailed, match="exit code 127 .a program was not found"):
         await lab.build(FROM + "RUN no-such-program\n")
+
+
+async def test_when_who_waits_for_it_is_killed_the_command_is_ended(lab: Lab) -> None:
+    build = asyncio.create_task(lab.build(FROM + "RUN echo begun; sleep 1000\n"))
+    await asyncio.sleep(0)
+    await lab.said.heard("| begun")
+    found = subprocess.run(["pgrep", "-f", f"foreground.py {lab.workshop.run}/"], capture_output=True, check=True)
+    os.kill(int(found.stdout), signal.SIGKILL)
+    with pytest.raises(StepFailed, match="exit code 137"):
+        await build
 
 
 async def test_both_outputs_keep_their_order(lab: Lab) -> None:

@@ -51,7 +51,7 @@ async def run(workshop: Workshop, bench: Bench, job: Job, output: Callable[[str]
         *("run", "--detach", "--pid-file", pidfile, "--bundle", bench.run, bench.id),
     ]
     try:
-        return await _watch(command, output)
+        return await _watch(command, output, lambda: cgroups.kill(tools.hierarchies, workshop.cgroup(bench.id)))
     finally:
         await asyncio.shield(_finish(workshop, tools, bench))
 
@@ -166,8 +166,8 @@ def _home(root: str, uid: int) -> str:
     return "/root" if uid == 0 else "/"
 
 
-async def _watch(command: Sequence[str], output: Callable[[str], None]) -> int:
-    """Run the container to its end; a cancelled call ends it."""
+async def _watch(command: Sequence[str], output: Callable[[str], None], end: Callable[[], object]) -> int:
+    """Run the container to its end; a cancelled call ends it, and so does the death of who waits for it (`end`)."""
     reader, writer = os.pipe()
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -178,10 +178,20 @@ async def _watch(command: Sequence[str], output: Callable[[str], None]) -> int:
     finally:
         os.close(null)
         os.close(writer)
+
+    def check(read: asyncio.Task[None]) -> None:
+        if read.cancelled() or read.exception() is not None:
+            child.kill(signal.SIGTERM)
+
+    reading = asyncio.create_task(read_lines(reader, output))
+    reading.add_done_callback(check)
     try:
-        await read_lines(reader, output)
-        return await child.wait()
+        code = await child.wait()
+        await asyncio.get_running_loop().run_in_executor(None, end)
+        await reading
+        return code
     except BaseException:
+        reading.cancel()
         child.kill(signal.SIGTERM)
         await child.wait()
         raise
